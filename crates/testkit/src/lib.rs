@@ -1,1 +1,27 @@
-//! Placeholder line replaced below.
+//! The world around sentry-notice, small enough to run inside a process: a fake Sentry and what tests say to it.
+//!
+//! Used by the tests and by `sentry-notice demo`. Nothing here talks to anything but 127.0.0.1, and everything is bounded.
+//!
+//! - [`FakeSentry`] records raw requests and answers like Relay, or as its [`Script`] says: slowly, wrongly, half, never.
+//! - [`SdkRequest`] and [`Client`] send requests with every byte under control.
+
+mod behaviour;
+mod client;
+mod event_id;
+mod received;
+mod record;
+mod script;
+mod sdk;
+mod sentry;
+mod server;
+mod wire;
+
+pub use behaviour::{Answer, AnswerFraming, Behaviour, Break, Point};
+pub use client::{Client, ClientError, Response, send};
+pub use received::Received;
+pub use record::NotArrived;
+pub use script::Script;
+pub use sdk::SdkRequest;
+pub use sentry::FakeSentry;
+pub use server::{Listening, Malformed};
+pub use wire::{Framing, Headers, Version, WireError};

@@ -64,3 +64,36 @@ impl DsnError {
         }
     }
 }
+
+/// Why a body's content coding could not be undone. None of them is helped by another try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum DecodeError {
+    /// `Content-Encoding` names something else than gzip, deflate, br and zstd.
+    #[error("unknown content coding")]
+    UnknownCoding,
+    /// More than three codings lie on top of each other.
+    #[error("more than three content codings")]
+    TooManyCodings,
+    /// The decoded body is larger than the limit.
+    #[error("decoded body larger than the limit")]
+    TooLarge,
+    /// The coded data ends early.
+    #[error("coded body ends early")]
+    Truncated,
+    /// The coded data is broken, or needs a larger window than is allowed.
+    #[error("coded body is corrupt")]
+    Corrupt,
+}
+
+impl DecodeError {
+    /// Returns the error's name, one of a closed set.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownCoding => "unknown_coding",
+            Self::TooManyCodings => "too_many_codings",
+            Self::TooLarge => "too_large",
+            Self::Truncated => "truncated",
+            Self::Corrupt => "corrupt",
+        }
+    }
+}

@@ -1,1 +1,29 @@
-//! Placeholder line replaced below.
+//! Forwards requests to Sentry unchanged and keeps a bounded copy of them for the alert pipeline.
+//!
+//! One request, top-down: [`server`] accepts a connection on one of its threads, `connection` reads requests from it,
+//! `handler` carries one request through its phases (admit, forward, answer, hand the copy over), `pump` moves a body that
+//! is too large to be held, `upstream` speaks to Sentry, and [`tap`] passes the copy on without ever waiting.
+//!
+//! Each forwarding thread has its own runtime, listener and upstream connections, so that requests share nothing but
+//! counters.
+
+mod answer;
+mod body;
+pub mod config;
+mod connection;
+pub mod error;
+mod handler;
+mod headers;
+pub mod metrics;
+mod pump;
+mod route;
+pub mod server;
+pub mod tap;
+mod upstream;
+mod worker;
+
+pub use config::Config;
+pub use error::BindError;
+pub use metrics::Metrics;
+pub use server::{Proxy, Running};
+pub use tap::{Captured, Captures, Tap, Verdict, channel};

@@ -1,0 +1,167 @@
+//! The answers we give ourselves: refusals, and the 503 for a request that Sentry could not take.
+//!
+//! Their shape is Relay's, `{"detail":"…","causes":["…"]}`, which SDKs already log.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, DATE};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::body::AnswerBody;
+use crate::error::Fault;
+
+/// Why we answered a request ourselves instead of forwarding it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The message is not HTTP as we accept it.
+    Malformed,
+    /// The path is no ingest endpoint.
+    NotFound,
+    /// Project or key is not on the allow list.
+    Forbidden,
+    /// The method can never reach an ingest endpoint.
+    Method,
+    /// The body is larger than `forward.max_body`.
+    TooLarge,
+    /// The client did not send its body in time.
+    Timeout,
+    /// The client broke off before its request was complete.
+    Aborted,
+}
+
+impl Refusal {
+    /// Every refusal, in the order of their discriminants.
+    pub(crate) const ALL: [Refusal; 7] = [
+        Refusal::Malformed,
+        Refusal::NotFound,
+        Refusal::Forbidden,
+        Refusal::Method,
+        Refusal::TooLarge,
+        Refusal::Timeout,
+        Refusal::Aborted,
+    ];
+
+    /// Returns the refusal's name, as used in metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Refusal::Malformed => "malformed",
+            Refusal::NotFound => "not_found",
+            Refusal::Forbidden => "forbidden",
+            Refusal::Method => "method_not_allowed",
+            Refusal::TooLarge => "too_large",
+            Refusal::Timeout => "timeout",
+            Refusal::Aborted => "aborted",
+        }
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Refusal::Malformed | Refusal::Aborted => StatusCode::BAD_REQUEST,
+            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Timeout => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            Refusal::Malformed => "the request is malformed",
+            Refusal::NotFound => "the path is not an ingest endpoint",
+            Refusal::Forbidden => "the project or key is not allowed here",
+            Refusal::Method => "the method is not allowed",
+            Refusal::TooLarge => "the body is too large",
+            Refusal::Timeout => "the body did not arrive in time",
+            Refusal::Aborted => "the body is incomplete",
+        }
+    }
+
+    /// Whether the connection can go on: not after a body that nobody will read to its end.
+    fn closes(self) -> bool {
+        match self {
+            Refusal::Malformed | Refusal::TooLarge | Refusal::Timeout | Refusal::Aborted => true,
+            Refusal::NotFound | Refusal::Forbidden | Refusal::Method => false,
+        }
+    }
+}
+
+/// Returns the answer to a request that is not forwarded.
+pub(crate) fn refuse(refusal: Refusal) -> Response<AnswerBody> {
+    let mut response = json(refusal.status(), refusal.detail(), &[]);
+    if refusal.closes() {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Returns the answer to a request that neither Sentry nor the spool could take.
+///
+/// Never with `Retry-After`: JavaScript and Rust SDKs would mute themselves for that time.
+pub(crate) fn lost(fault: &Fault) -> Response<AnswerBody> {
+    json(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Sentry cannot be reached",
+        &fault.causes(),
+    )
+}
+
+fn json(status: StatusCode, detail: &str, causes: &[String]) -> Response<AnswerBody> {
+    let mut text = String::with_capacity(96);
+    text.push_str("{\"detail\":");
+    push_string(&mut text, detail);
+    text.push_str(",\"causes\":[");
+    for (index, cause) in causes.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        push_string(&mut text, cause);
+    }
+    text.push_str("]}");
+
+    let mut response = Response::new(AnswerBody::own(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {
+        headers.insert(DATE, date);
+    }
+    response
+}
+
+/// Appends a JSON string; the texts are our own, but a cause may quote the operating system.
+fn push_string(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            control if control.is_control() => text.push(' '),
+            plain => text.push(plain),
+        }
+    }
+    text.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_stay_valid_json_whatever_they_quote() {
+        let mut text = String::new();
+
+        push_string(&mut text, "a \"b\" \\ \n\u{7f} é");
+
+        assert_eq!(text, r#""a \"b\" \\    é""#);
+    }
+
+    #[test]
+    fn refusals_are_indexed_by_their_discriminant() {
+        for (index, refusal) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(refusal as usize, index, "{refusal:?}");
+        }
+    }
+}

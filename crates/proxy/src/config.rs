@@ -1,0 +1,280 @@
+//! What the proxy is told to do: meant values, already checked by whoever parsed the configuration file.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::str::FromStr;
+use std::time::Duration;
+
+use event::auth::PublicKey;
+use event::endpoint::ProjectId;
+use http::uri::Authority;
+use http::{HeaderValue, Uri};
+
+/// Everything the proxy needs to know; [`Default`] holds the documented defaults.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where SDKs connect to; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// How many forwarding threads to run; 0 means one per core.
+    pub threads: usize,
+    /// Where Sentry is.
+    pub upstream: UpstreamConfig,
+    /// What is forwarded, and how.
+    pub forward: ForwardConfig,
+    /// The path of the browser SDKs' `tunnel` option, such as `/tunnel`; `None` switches it off.
+    pub tunnel_path: Option<String>,
+    /// How much of the traffic is copied for the alert pipeline.
+    pub tee: TeeConfig,
+    /// What a client may cost us.
+    pub limits: Limits,
+}
+
+/// Where Sentry is and how long we wait for it.
+#[derive(Debug, Clone)]
+pub struct UpstreamConfig {
+    /// Scheme, host, port and path prefix of Sentry's ingest address.
+    pub url: Origin,
+    /// The longest time to look up the name, connect and shake hands.
+    pub connect_timeout: Duration,
+    /// The longest time from the end of the request to the head of the answer, and between two pieces of the answer.
+    pub response_timeout: Duration,
+}
+
+/// What is forwarded, and how.
+#[derive(Debug, Clone)]
+pub struct ForwardConfig {
+    /// Bytes of a body held in memory while in flight; a larger body is streamed.
+    pub buffer: usize,
+    /// Bytes a body may have at all; a larger one is refused with 413.
+    pub max_body: u64,
+    /// What happens to `X-Forwarded-For`.
+    pub client_ip: ClientIp,
+    /// Projects that may send; empty means any.
+    pub projects: Vec<ProjectId>,
+    /// DSN public keys that may send; empty means any.
+    pub public_keys: Vec<PublicKey>,
+    /// Whether paths outside the ingest endpoints are forwarded too.
+    pub everything: bool,
+}
+
+/// What happens to `X-Forwarded-For`, and with it to `X-Forwarded-Proto` and `X-Forwarded-Host`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientIp {
+    /// The client's address is added to the list; protocol and host are set where they are missing.
+    Append,
+    /// The three headers go on as they came.
+    Keep,
+    /// All three say what we saw, whatever the client claimed.
+    Replace,
+}
+
+/// How much of the traffic is copied for the alert pipeline.
+#[derive(Debug, Clone, Copy)]
+pub struct TeeConfig {
+    /// Bytes of one body; a larger one is forwarded without a copy.
+    pub max_body: usize,
+}
+
+/// What a client may cost us before it is refused or cut off.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections open at once, over all threads; further ones wait in the listen queue.
+    pub connections: usize,
+    /// The longest time from the first byte of a request to the end of its head.
+    pub header_timeout: Duration,
+    /// The longest silence within a body, and of a client that does not read its answer.
+    pub stall_timeout: Duration,
+    /// The longest time a connection is kept without a request.
+    pub idle_timeout: Duration,
+    /// Bytes of a request's head.
+    pub max_head: usize,
+}
+
+/// An origin with an optional path prefix: `scheme://host[:port][/prefix]`.
+///
+/// ```
+/// let origin: proxy::config::Origin = "https://sentry.example.com/sentry/".parse().unwrap();
+/// assert_eq!(origin.prefix(), "/sentry");
+/// assert_eq!(origin.port(), 443);
+/// assert_eq!(origin.to_string(), "https://sentry.example.com/sentry");
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Origin {
+    is_https: bool,
+    authority: Authority,
+    prefix: String,
+}
+
+/// Why a text is no [`Origin`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OriginError {
+    /// It cannot be read as a URL at all.
+    #[error("not a URL of the form `https://host[:port][/prefix]`")]
+    Malformed,
+    /// The scheme is neither http nor https.
+    #[error("the scheme must be `http` or `https`")]
+    Scheme,
+    /// It holds a user name, a query or a fragment, none of which can be kept.
+    #[error("only a host, a port and a path prefix are allowed")]
+    Extra,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9010)),
+            threads: 0,
+            upstream: UpstreamConfig::default(),
+            forward: ForwardConfig::default(),
+            tunnel_path: None,
+            tee: TeeConfig::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> UpstreamConfig {
+        UpstreamConfig {
+            url: Origin {
+                is_https: true,
+                authority: Authority::from_static("sentry.example.com"),
+                prefix: String::new(),
+            },
+            connect_timeout: Duration::from_secs(3),
+            response_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for ForwardConfig {
+    fn default() -> ForwardConfig {
+        ForwardConfig {
+            buffer: 1 << 20,
+            max_body: 200 << 20,
+            client_ip: ClientIp::Append,
+            projects: Vec::new(),
+            public_keys: Vec::new(),
+            everything: false,
+        }
+    }
+}
+
+impl Default for TeeConfig {
+    fn default() -> TeeConfig {
+        TeeConfig { max_body: 4 << 20 }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 20_000,
+            header_timeout: Duration::from_secs(10),
+            stall_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(75),
+            max_head: 64 << 10,
+        }
+    }
+}
+
+impl Origin {
+    /// Returns whether the connection is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.is_https
+    }
+
+    /// Returns the host as written, an IPv6 address in its brackets.
+    pub fn host(&self) -> &str {
+        self.authority.host()
+    }
+
+    /// Returns the port, the scheme's own where none is written.
+    pub fn port(&self) -> u16 {
+        let default = if self.is_https { 443 } else { 80 };
+        self.authority.port_u16().unwrap_or(default)
+    }
+
+    /// Returns the path prefix without its trailing slash; empty for none.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Returns what goes into a `Host` header.
+    pub fn host_header(&self) -> HeaderValue {
+        HeaderValue::from_str(self.authority.as_str())
+            .expect("an authority holds visible ASCII only")
+    }
+}
+
+impl FromStr for Origin {
+    type Err = OriginError;
+
+    fn from_str(text: &str) -> Result<Origin, OriginError> {
+        let uri: Uri = text.parse().map_err(|_| OriginError::Malformed)?;
+        let is_https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) => return Err(OriginError::Scheme),
+            None => return Err(OriginError::Malformed),
+        };
+        let authority = uri.authority().cloned().ok_or(OriginError::Malformed)?;
+        if authority.host().is_empty() {
+            return Err(OriginError::Malformed);
+        }
+        if authority.as_str().contains('@') || uri.query().is_some() || text.contains('#') {
+            return Err(OriginError::Extra);
+        }
+
+        Ok(Origin {
+            is_https,
+            authority,
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_https { "https" } else { "http" };
+        write!(f, "{scheme}://{}{}", self.authority, self.prefix)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origin_keeps_host_port_and_prefix() {
+        let origin: Origin = "http://127.0.0.1:9000/a/b/".parse().unwrap();
+
+        assert_eq!(
+            (origin.host(), origin.port(), origin.prefix()),
+            ("127.0.0.1", 9000, "/a/b")
+        );
+        assert_eq!(origin.host_header(), "127.0.0.1:9000");
+    }
+
+    #[test]
+    fn origin_refuses_what_it_could_not_keep() {
+        let cases = [
+            ("sentry.example.com", OriginError::Malformed),
+            ("ftp://sentry.example.com", OriginError::Scheme),
+            ("https://key@sentry.example.com/1", OriginError::Extra),
+            ("https://sentry.example.com/?a=b", OriginError::Extra),
+            ("https://sentry.example.com/#x", OriginError::Extra),
+            ("", OriginError::Malformed),
+        ];
+
+        for (text, expected) in cases {
+            assert_eq!(text.parse::<Origin>(), Err(expected), "{text}");
+        }
+    }
+}

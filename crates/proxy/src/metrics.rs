@@ -1,0 +1,139 @@
+//! What the proxy counts. Every handle is resolved beforehand: counting is one atomic addition, without lock or look-up.
+
+mod histogram;
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+use self::histogram::Histogram;
+use crate::answer::Refusal;
+use crate::route::{ENDPOINT_LABELS, EndpointLabel};
+use crate::tap::{Dropped, Verdict};
+
+/// The proxy's metrics; shared by all threads.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: Vec<[Counter; OUTCOMES]>,
+    requests_family: Family<RequestLabels, Counter>,
+    request_duration: Histogram,
+    upstream_duration: Histogram,
+    tee_dropped: [Counter; Dropped::ALL.len()],
+    tee_dropped_family: Family<DroppedLabels, Counter>,
+}
+
+/// What became of a request: exactly one of these is counted for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was forwarded.
+    Forwarded(Verdict),
+    /// We answered it ourselves.
+    Refused(Refusal),
+}
+
+impl Metrics {
+    /// Returns metrics that all stand at zero.
+    pub fn new() -> Metrics {
+        let requests_family = Family::<RequestLabels, Counter>::default();
+        let tee_dropped_family = Family::<DroppedLabels, Counter>::default();
+        let requests = ENDPOINT_LABELS
+            .iter()
+            .map(|endpoint| {
+                std::array::from_fn(|index| {
+                    let labels = RequestLabels {
+                        endpoint,
+                        verdict: outcome_label(index),
+                    };
+                    requests_family.get_or_create_owned(&labels)
+                })
+            })
+            .collect();
+        let tee_dropped = Dropped::ALL.map(|dropped| {
+            tee_dropped_family.get_or_create_owned(&DroppedLabels {
+                reason: dropped.reason(),
+            })
+        });
+
+        Metrics {
+            requests,
+            requests_family,
+            request_duration: Histogram::new(),
+            upstream_duration: Histogram::new(),
+            tee_dropped,
+            tee_dropped_family,
+        }
+    }
+
+    /// Adds the metrics to a registry, whose prefix must be `sentry_notice`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "requests",
+            "Requests by endpoint and by what became of them",
+            self.requests_family.clone(),
+        );
+        registry.register(
+            "request_duration_seconds",
+            "Time from the head of a request to the head of our answer",
+            self.request_duration.clone(),
+        );
+        registry.register(
+            "upstream_duration_seconds",
+            "Time Sentry took to answer a forwarded request",
+            self.upstream_duration.clone(),
+        );
+        registry.register(
+            "tee_dropped",
+            "Requests forwarded without a copy for the alert pipeline",
+            self.tee_dropped_family.clone(),
+        );
+    }
+
+    pub(crate) fn request(&self, endpoint: EndpointLabel, outcome: Outcome, took: Duration) {
+        self.requests[endpoint.index()][outcome_index(outcome)].inc();
+        self.request_duration.observe(took);
+    }
+
+    pub(crate) fn upstream(&self, took: Duration) {
+        self.upstream_duration.observe(took);
+    }
+
+    pub(crate) fn tee_dropped(&self, dropped: Dropped) {
+        self.tee_dropped[dropped as usize].inc();
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    endpoint: &'static str,
+    verdict: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DroppedLabels {
+    reason: &'static str,
+}
+
+fn outcome_index(outcome: Outcome) -> usize {
+    match outcome {
+        Outcome::Forwarded(verdict) => verdict.index(),
+        Outcome::Refused(refusal) => Verdict::ALL.len() + refusal as usize,
+    }
+}
+
+fn outcome_label(index: usize) -> &'static str {
+    match index.checked_sub(Verdict::ALL.len()) {
+        None => Verdict::ALL[index].as_str(),
+        Some(index) => Refusal::ALL[index].reason(),
+    }
+}
+
+const OUTCOMES: usize = Verdict::ALL.len() + Refusal::ALL.len();

@@ -1,0 +1,283 @@
+//! Moves a client's body: into memory when it is small, piece by piece to Sentry and into the copy when it is not.
+//!
+//! The loop is ours and not hyper's, because a body that merely copies as it is pulled loses the rest of its copy when
+//! Sentry answers early, and Sentry does that just when the quota is spent.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::answer::Refusal;
+use crate::body::Feed;
+
+/// The first pieces of a body.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    pub(crate) pieces: Vec<Bytes>,
+    /// Bytes in all pieces.
+    pub(crate) length: u64,
+    pub(crate) is_complete: bool,
+}
+
+/// Reads a body until its end, or until more than `limit` bytes of it are held.
+pub(crate) async fn gather(
+    incoming: &mut Incoming,
+    limit: usize,
+    stall: Duration,
+) -> Result<Gathered, Refusal> {
+    let mut gathered = Gathered {
+        pieces: Vec::new(),
+        length: 0,
+        is_complete: false,
+    };
+    while gathered.length <= limit as u64 {
+        match next_piece(incoming, stall).await? {
+            Some(piece) => {
+                gathered.length += piece.len() as u64;
+                gathered.pieces.push(piece);
+            }
+            None => {
+                gathered.is_complete = true;
+                break;
+            }
+        }
+    }
+    Ok(gathered)
+}
+
+/// A body on its way from a client to Sentry and into the copy.
+#[derive(Debug)]
+pub(crate) struct Pump {
+    incoming: Incoming,
+    feed: Option<Feed>,
+    /// Taken from the client, not yet given to Sentry.
+    pending: VecDeque<Bytes>,
+    copy: Copy,
+    received: u64,
+    limits: PumpLimits,
+}
+
+/// How much and how slow a pumped body may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PumpLimits {
+    /// Bytes of the body.
+    pub(crate) max_body: u64,
+    /// The longest time between two pieces from the client.
+    pub(crate) client_stall: Duration,
+    /// The longest time Sentry may take no piece.
+    pub(crate) upstream_stall: Duration,
+}
+
+/// A copy of at most `limit` bytes; given up when the body is longer.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    pieces: Option<Vec<Bytes>>,
+    length: usize,
+    limit: usize,
+}
+
+/// What stopped a pump.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The client did something that ends its request.
+    Client(Refusal),
+    /// Sentry takes no more of the body.
+    Upstream,
+}
+
+impl Pump {
+    /// Returns a pump that starts with what was gathered of the body.
+    pub(crate) fn new(
+        gathered: Gathered,
+        incoming: Incoming,
+        feed: Feed,
+        copy: Copy,
+        limits: PumpLimits,
+    ) -> Pump {
+        let mut pump = Pump {
+            incoming,
+            feed: Some(feed),
+            pending: VecDeque::new(),
+            copy,
+            received: gathered.length,
+            limits,
+        };
+        for piece in &gathered.pieces {
+            pump.copy.add(piece);
+        }
+        pump.pending = gathered.pieces.into();
+        pump
+    }
+
+    /// Moves the body to its end. May be dropped and called again: no piece is lost.
+    pub(crate) async fn run(&mut self) -> Result<(), Stop> {
+        loop {
+            self.feed_pending().await?;
+            match next_piece(&mut self.incoming, self.limits.client_stall)
+                .await
+                .map_err(Stop::Client)?
+            {
+                Some(piece) => self.take(piece)?,
+                None => break,
+            }
+        }
+        if let Some(feed) = self.feed.take() {
+            feed.finish();
+        }
+        Ok(())
+    }
+
+    /// Reads the rest of the body into the copy after Sentry's answer came early; returns whether the body is complete.
+    ///
+    /// Waits for the end of the body only while the copy can still become complete: then the client gets its answer when
+    /// it has sent everything, as some clients need.
+    pub(crate) async fn settle(&mut self) -> bool {
+        let until_over = async {
+            while self.copy.is_kept() {
+                match self.advance().await {
+                    Ok(true) => {}
+                    Ok(false) => return true,
+                    Err(()) => return false,
+                }
+            }
+            false
+        };
+        timeout(SETTLE_TIMEOUT, until_over).await.unwrap_or(false)
+    }
+
+    /// Reads what is left of the body and forgets it, for a while, so that the client gets to read its answer.
+    pub(crate) async fn discard(mut self) {
+        let until_end = async { while let Ok(true) = self.advance().await {} };
+        let _ = timeout(DISCARD_TIMEOUT, until_end).await;
+    }
+
+    /// Stops giving the body to Sentry, without breaking the request off.
+    pub(crate) fn hold(&mut self) -> Option<Feed> {
+        self.pending.clear();
+        self.feed.take()
+    }
+
+    pub(crate) fn into_copy(self) -> Copy {
+        self.copy
+    }
+
+    pub(crate) fn copy_mut(&mut self) -> &mut Copy {
+        &mut self.copy
+    }
+
+    /// Takes one more piece; `Ok(false)` at the end of the body.
+    async fn advance(&mut self) -> Result<bool, ()> {
+        self.feed_pending().await.map_err(|_| ())?;
+        match next_piece(&mut self.incoming, self.limits.client_stall).await {
+            Ok(Some(piece)) => self.take(piece).map(|()| true).map_err(|_| ()),
+            Ok(None) => {
+                if let Some(feed) = self.feed.take() {
+                    feed.finish();
+                }
+                Ok(false)
+            }
+            Err(_) => Err(()),
+        }
+    }
+
+    fn take(&mut self, piece: Bytes) -> Result<(), Stop> {
+        self.received += piece.len() as u64;
+        if self.received > self.limits.max_body {
+            return Err(Stop::Client(Refusal::TooLarge));
+        }
+        self.copy.add(&piece);
+        if self.feed.is_some() {
+            self.pending.push_back(piece);
+        }
+        Ok(())
+    }
+
+    async fn feed_pending(&mut self) -> Result<(), Stop> {
+        while !self.pending.is_empty() {
+            let Some(feed) = &self.feed else { break };
+            let has_reader = match timeout(self.limits.upstream_stall, feed.reserve()).await {
+                Ok(Ok(room)) => {
+                    room.send(self.pending.pop_front().expect("checked by the loop"));
+                    true
+                }
+                Ok(Err(())) => false,
+                Err(_) => return Err(Stop::Upstream),
+            };
+            if !has_reader {
+                self.hold();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Copy {
+    /// Returns an empty copy that may grow to `limit` bytes, or one that is never kept.
+    pub(crate) fn new(limit: Option<usize>) -> Copy {
+        Copy {
+            pieces: limit.map(|_| Vec::new()),
+            length: 0,
+            limit: limit.unwrap_or(0),
+        }
+    }
+
+    /// Returns the copied pieces, `None` when the body was too long.
+    pub(crate) fn take(&mut self) -> Option<Vec<Bytes>> {
+        self.pieces.take()
+    }
+
+    fn is_kept(&self) -> bool {
+        self.pieces.is_some()
+    }
+
+    fn add(&mut self, piece: &Bytes) {
+        self.length += piece.len();
+        if self.length > self.limit {
+            self.pieces = None;
+        } else if let Some(pieces) = &mut self.pieces {
+            pieces.push(piece.clone());
+        }
+    }
+}
+
+/// Returns the next piece of data, `None` at the end. Trailers are left out: nothing in Sentry's ingest reads them.
+async fn next_piece(incoming: &mut Incoming, stall: Duration) -> Result<Option<Bytes>, Refusal> {
+    while !incoming.is_end_stream() {
+        let frame = timeout(stall, incoming.frame())
+            .await
+            .map_err(|_| Refusal::Timeout)?;
+        let frame = match frame {
+            Some(frame) => frame.map_err(|error| refusal_of(&error))?,
+            None => return Ok(None),
+        };
+        if let Ok(piece) = frame.into_data() {
+            return Ok(Some(piece));
+        }
+    }
+    Ok(None)
+}
+
+/// Tells a body that is no HTTP from one that merely ended too soon.
+fn refusal_of(error: &hyper::Error) -> Refusal {
+    let kind = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+    match kind {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Refusal::Malformed,
+        _ => Refusal::Aborted,
+    }
+}
+
+/// How long an early answer is kept back for the rest of a body that is being copied.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the rest of a body is read after its answer.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);

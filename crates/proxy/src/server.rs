@@ -1,0 +1,298 @@
+//! Listens on every forwarding thread, accepts connections, and drains them when told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::config::Config;
+use crate::connection;
+use crate::error::BindError;
+use crate::metrics::Metrics;
+use crate::tap::Tap;
+use crate::upstream::Connector;
+use crate::worker::Worker;
+
+/// A proxy that owns its listening sockets but does not serve yet.
+#[derive(Debug)]
+pub struct Proxy {
+    config: Arc<Config>,
+    address: SocketAddr,
+    listeners: Vec<std::net::TcpListener>,
+    connector: Connector,
+    tap: Tap,
+    metrics: Arc<Metrics>,
+}
+
+/// A proxy that serves. Dropping it stops its threads at once; [`Running::shutdown`] lets them finish first.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    stop: watch::Sender<Option<Duration>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Proxy {
+    /// Listens on the configured address, once per forwarding thread, and prepares everything else that can fail.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on or TLS cannot be set up; trying again helps only after something changed.
+    pub fn bind(config: Config, tap: Tap, metrics: Arc<Metrics>) -> Result<Proxy, BindError> {
+        let connector = Connector::new(&config.upstream).map_err(BindError::Tls)?;
+        let (address, listeners) =
+            listen(config.listen, thread_count(&config)).map_err(|source| BindError::Listen {
+                address: config.listen,
+                source,
+            })?;
+        Ok(Proxy {
+            config: Arc::new(config),
+            address,
+            listeners,
+            connector,
+            tap,
+            metrics,
+        })
+    }
+
+    /// Returns the address that is listened on, with the port that was picked for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts the forwarding threads.
+    ///
+    /// # Errors
+    /// When the operating system gives no more threads or descriptors.
+    pub fn start(self) -> Result<Running, BindError> {
+        let (stop, stopping) = watch::channel(None);
+        let (ready, built) = std::sync::mpsc::channel();
+        let mut threads = Vec::with_capacity(self.listeners.len());
+        for (index, listener) in self.listeners.into_iter().enumerate() {
+            let worker = WorkerSeed {
+                config: Arc::clone(&self.config),
+                connector: self.connector.clone(),
+                tap: self.tap.clone(),
+                metrics: Arc::clone(&self.metrics),
+            };
+            let (stopping, ready) = (stopping.clone(), ready.clone());
+            let thread = thread::Builder::new()
+                .name(format!("forward-{index}"))
+                .spawn(move || run(listener, worker, stopping, ready))
+                .map_err(BindError::Thread)?;
+            threads.push(thread);
+        }
+        drop(ready);
+        while let Ok(built) = built.recv() {
+            built.map_err(BindError::Thread)?;
+        }
+        Ok(Running {
+            address: self.address,
+            stop,
+            threads,
+        })
+    }
+}
+
+impl Running {
+    /// Returns the address that is listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, lets what is in flight finish for at most `grace`, then stops; at once when nothing is in flight.
+    pub fn shutdown(&self, grace: Duration) {
+        self.stop.send_replace(Some(grace));
+    }
+
+    /// Waits until every thread has ended, after [`Running::shutdown`].
+    pub async fn stopped(self) {
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in self.threads {
+                if thread.join().is_err() {
+                    tracing::error!("a forwarding thread panicked");
+                }
+            }
+        });
+        if joined.await.is_err() {
+            tracing::error!("cannot wait for the forwarding threads");
+        }
+    }
+}
+
+struct WorkerSeed {
+    config: Arc<Config>,
+    connector: Connector,
+    tap: Tap,
+    metrics: Arc<Metrics>,
+}
+
+/// One forwarding thread, from its first connection to its last.
+fn run(
+    listener: std::net::TcpListener,
+    seed: WorkerSeed,
+    stopping: watch::Receiver<Option<Duration>>,
+    ready: std::sync::mpsc::Sender<io::Result<()>>,
+) {
+    let entered = runtime().and_then(|runtime| {
+        let _context = runtime.enter();
+        let listener = TcpListener::from_std(listener)?;
+        Ok((runtime, listener))
+    });
+    let (runtime, listener) = match entered {
+        Ok(entered) => entered,
+        Err(error) => {
+            ready.send(Err(error)).ok();
+            return;
+        }
+    };
+    ready.send(Ok(())).ok();
+    drop(ready);
+    let worker = Rc::new(Worker::new(
+        seed.config,
+        seed.connector,
+        seed.tap,
+        seed.metrics,
+    ));
+    runtime.block_on(serve(worker, listener, stopping));
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    mut stopping: watch::Receiver<Option<Duration>>,
+) {
+    let (drain, draining) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let grace = loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => admit(&worker, &mut connections, &draining, stream, peer),
+                Err(error) => wait_out(&error).await,
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            stop = stopping.wait_for(Option::is_some) => {
+                break stop.ok().and_then(|grace| *grace).unwrap_or_default();
+            }
+        }
+    };
+    // What the kernel has already accepted for us would be reset when the listener closes.
+    while let Some(Ok((stream, peer))) = accept_now(&listener) {
+        admit(&worker, &mut connections, &draining, stream, peer);
+    }
+    drop(listener);
+    drain.send_replace(true);
+    let deadline = Instant::now() + grace;
+    while let Ok(Some(_)) = timeout_at(deadline, connections.join_next()).await {}
+}
+
+fn admit(
+    worker: &Rc<Worker>,
+    connections: &mut JoinSet<()>,
+    draining: &watch::Receiver<bool>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "connection gone before it was served");
+        return;
+    }
+    connections.spawn_local(connection::serve(
+        Rc::clone(worker),
+        stream,
+        peer,
+        draining.clone(),
+    ));
+}
+
+/// Waits before accepting again when the process has no descriptor or memory left: the error would repeat at once.
+async fn wait_out(error: &io::Error) {
+    let is_about_one_connection = matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    );
+    if !is_about_one_connection {
+        tracing::warn!(%error, "cannot accept connections for the moment");
+        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+fn accept_now(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match listener.poll_accept(&mut context) {
+        std::task::Poll::Ready(accepted) => Some(accepted),
+        std::task::Poll::Pending => None,
+    }
+}
+
+fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+}
+
+fn thread_count(config: &Config) -> usize {
+    match config.threads {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
+/// Opens one listening socket per thread, all on the same address: the kernel spreads connections over them.
+fn listen(
+    address: SocketAddr,
+    count: usize,
+) -> io::Result<(SocketAddr, Vec<std::net::TcpListener>)> {
+    check_is_free(address)?;
+    let first = listen_once(address)?;
+    let resolved = first.local_addr()?;
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        listeners.push(listen_once(resolved)?);
+    }
+    Ok((resolved, listeners))
+}
+
+/// Fails if somebody listens already: sockets that share a port would let two proxies run on the same one unnoticed.
+fn check_is_free(address: SocketAddr) -> io::Result<()> {
+    if address.port() == 0 {
+        return Ok(());
+    }
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
+fn listen_once(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 65_535;
+
+/// How long not to accept after running out of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

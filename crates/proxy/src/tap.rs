@@ -1,0 +1,255 @@
+//! The tap: a bounded copy of forwarded requests for the alert pipeline, which never makes forwarding wait.
+//!
+//! Bounded in bytes, not in messages: a thousand messages of a mebibyte would be a gigabyte.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use event::endpoint::Endpoint;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+use tokio::sync::mpsc;
+
+/// Returns the two ends of a tap that holds at most `memory` bytes on their way to the pipeline.
+pub fn channel(memory: usize) -> (Tap, Captures) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let budget = Arc::new(Budget {
+        limit: memory,
+        used: AtomicUsize::new(0),
+    });
+    (Tap { sender, budget }, Captures { receiver })
+}
+
+/// The forwarding side of the tap. Clones share one budget.
+#[derive(Debug, Clone)]
+pub struct Tap {
+    sender: mpsc::UnboundedSender<Captured>,
+    budget: Arc<Budget>,
+}
+
+/// The pipeline's side of the tap.
+#[derive(Debug)]
+pub struct Captures {
+    receiver: mpsc::UnboundedReceiver<Captured>,
+}
+
+/// One forwarded request, as the SDK sent it, with what became of it. Gives its bytes back to the budget when dropped.
+#[derive(Debug)]
+pub struct Captured {
+    /// What the path means.
+    pub endpoint: Endpoint,
+    /// The request's method.
+    pub method: Method,
+    /// Path and query byte for byte.
+    pub path_and_query: PathAndQuery,
+    /// The headers as the client sent them.
+    pub headers: HeaderMap,
+    /// The body in the pieces in which it came: handles, not copies.
+    pub body: Vec<Bytes>,
+    /// Whether the body is longer than what was copied.
+    pub is_truncated: bool,
+    /// When the request's head had been read.
+    pub received_at: SystemTime,
+    /// The client's address.
+    pub peer: IpAddr,
+    /// What became of the request.
+    pub verdict: Verdict,
+    permit: Permit,
+}
+
+/// What became of a forwarded request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// Sentry took it (2xx).
+    Accepted,
+    /// Sentry said that the quota is spent (429).
+    Limited,
+    /// Sentry refused it for good: any other status below 500.
+    Rejected(u16),
+    /// Sentry broke on it: 5xx other than an outage.
+    Failed,
+    /// Sentry gave no answer, or said that it is down (502, 503, 504).
+    Unreachable,
+    /// Sentry gave no answer and the request is safe in the spool.
+    Spooled,
+}
+
+/// Why a request was not copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dropped {
+    /// The tap's memory is used up: the pipeline is behind.
+    Full,
+    /// The body is larger than one copy may be.
+    TooLarge,
+    /// Nobody reads the tap any more.
+    Closed,
+}
+
+/// A request about to be copied; see [`Captured`] for the fields.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) method: Method,
+    pub(crate) path_and_query: PathAndQuery,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<Bytes>,
+    pub(crate) received_at: SystemTime,
+    pub(crate) peer: IpAddr,
+}
+
+impl Tap {
+    /// Hands a copy to the pipeline, or says why not. Never waits.
+    pub(crate) fn offer(&self, copied: Copied, verdict: Verdict) -> Result<(), Dropped> {
+        let permit = Budget::take(&self.budget, weight(&copied)).ok_or(Dropped::Full)?;
+        let Copied {
+            endpoint,
+            method,
+            path_and_query,
+            headers,
+            body,
+            received_at,
+            peer,
+        } = copied;
+        let captured = Captured {
+            endpoint,
+            method,
+            path_and_query,
+            headers,
+            body,
+            is_truncated: false,
+            received_at,
+            peer,
+            verdict,
+            permit,
+        };
+
+        self.sender.send(captured).map_err(|_| Dropped::Closed)
+    }
+
+    /// Returns how many bytes are on their way to the pipeline.
+    pub fn used(&self) -> usize {
+        self.budget.used.load(Ordering::Relaxed)
+    }
+}
+
+impl Captures {
+    /// Returns the next copy; `None` once every [`Tap`] is gone and all copies have been taken.
+    pub async fn next(&mut self) -> Option<Captured> {
+        self.receiver.recv().await
+    }
+}
+
+impl Captured {
+    /// Returns how many bytes of the tap's budget this copy holds.
+    pub fn weight(&self) -> usize {
+        self.permit.bytes
+    }
+}
+
+impl Verdict {
+    /// Every verdict, [`Verdict::Rejected`] once for all its statuses, in the order of [`Verdict::index`].
+    pub(crate) const ALL: [Verdict; 6] = [
+        Verdict::Accepted,
+        Verdict::Limited,
+        Verdict::Rejected(400),
+        Verdict::Failed,
+        Verdict::Unreachable,
+        Verdict::Spooled,
+    ];
+
+    /// Returns the verdict that Sentry's status stands for.
+    pub fn of_status(status: http::StatusCode) -> Verdict {
+        match status.as_u16() {
+            429 => Verdict::Limited,
+            502..=504 => Verdict::Unreachable,
+            500.. => Verdict::Failed,
+            200..=299 => Verdict::Accepted,
+            other => Verdict::Rejected(other),
+        }
+    }
+
+    /// Returns the verdict's name, as used in metrics and in `tee.alert_on`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Accepted => "accepted",
+            Verdict::Limited => "limited",
+            Verdict::Rejected(_) => "rejected",
+            Verdict::Failed => "failed",
+            Verdict::Unreachable => "unreachable",
+            Verdict::Spooled => "spooled",
+        }
+    }
+
+    /// Returns the place in [`Verdict::ALL`].
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Verdict::Accepted => 0,
+            Verdict::Limited => 1,
+            Verdict::Rejected(_) => 2,
+            Verdict::Failed => 3,
+            Verdict::Unreachable => 4,
+            Verdict::Spooled => 5,
+        }
+    }
+}
+
+impl Dropped {
+    /// Every reason, in the order of their discriminants.
+    pub(crate) const ALL: [Dropped; 3] = [Dropped::Full, Dropped::TooLarge, Dropped::Closed];
+
+    /// Returns the reason's name, as used in metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Dropped::Full => "full",
+            Dropped::TooLarge => "too_large",
+            Dropped::Closed => "closed",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Budget {
+    limit: usize,
+    used: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Permit {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Budget {
+    fn take(budget: &Arc<Budget>, bytes: usize) -> Option<Permit> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= budget.limit);
+        budget
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
+            .ok()?;
+        Some(Permit {
+            budget: Arc::clone(budget),
+            bytes,
+        })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Returns what a copy keeps alive: the body, and at least the one read buffer that head and body came in.
+fn weight(copied: &Copied) -> usize {
+    let body: usize = copied.body.iter().map(Bytes::len).sum();
+    body.max(READ_BUFFER) + copied.headers.len() * HEADER_ENTRY
+}
+
+/// Bytes of hyper's smallest read buffer, which every handle into it keeps alive as a whole.
+const READ_BUFFER: usize = 8192;
+
+/// Bytes of one entry of a `HeaderMap` with its share of the index.
+const HEADER_ENTRY: usize = 112;

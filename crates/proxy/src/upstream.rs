@@ -1,0 +1,142 @@
+//! Speaks to Sentry: one thread's pool of connections, and what can be said about a request that got no answer.
+
+mod connect;
+mod stream;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+
+pub(crate) use self::connect::Connector;
+use crate::body::RequestBody;
+use crate::error::Fault;
+
+/// One thread's way to Sentry.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    connector: Connector,
+    pool: Rc<Pool>,
+}
+
+/// A connection that carries one request; it goes back to the pool when its answer has been read.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    sender: SendRequest<RequestBody>,
+    pool: Rc<Pool>,
+    is_reused: bool,
+}
+
+impl Upstream {
+    pub(crate) fn new(connector: Connector) -> Upstream {
+        Upstream {
+            connector,
+            pool: Rc::default(),
+        }
+    }
+
+    /// Sends a request and returns the head of Sentry's answer. Waits as long as it takes; the caller sets the limit.
+    ///
+    /// A pooled connection may turn out to be dead. If hyper hands the request back, no byte of it was sent, and it goes
+    /// out once more on another connection; in every other case it is not repeated.
+    pub(crate) async fn send(
+        &self,
+        request: Request<RequestBody>,
+    ) -> Result<(Response<Incoming>, Lease), Fault> {
+        let mut request = request;
+        loop {
+            let mut lease = match self.pool.take(Instant::now()) {
+                Some(lease) => lease,
+                None => self.open().await?,
+            };
+            let mut failed = match lease.sender.try_send_request(request).await {
+                Ok(response) => return Ok((response, lease)),
+                Err(failed) => failed,
+            };
+            match failed.take_message() {
+                Some(unsent) if lease.is_reused => request = unsent,
+                Some(_) => return Err(Fault::NotSent(failed.into_error())),
+                None => return Err(Fault::Broken(failed.into_error())),
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Lease, Fault> {
+        let sender = self.connector.connect().await?;
+        Ok(Lease {
+            sender,
+            pool: Rc::clone(&self.pool),
+            is_reused: false,
+        })
+    }
+}
+
+impl Lease {
+    /// Returns the connection to the pool as soon as it can take another request; a closed one is forgotten.
+    pub(crate) fn give_back(mut self) {
+        if self.sender.is_ready() {
+            self.pool.put(self.sender, Instant::now());
+        } else if !self.sender.is_closed() {
+            tokio::task::spawn_local(async move {
+                if self.sender.ready().await.is_ok() {
+                    self.pool.put(self.sender, Instant::now());
+                }
+            });
+        }
+    }
+}
+
+/// Idle connections, the one used last on top: so that the others can run out.
+#[derive(Debug, Default)]
+struct Pool {
+    idle: RefCell<Vec<Idle>>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: SendRequest<RequestBody>,
+    since: Instant,
+}
+
+impl Pool {
+    fn take(self: &Rc<Self>, now: Instant) -> Option<Lease> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(candidate) = idle.pop() {
+            if now.duration_since(candidate.since) >= IDLE_TIMEOUT {
+                idle.clear();
+                return None;
+            }
+            if candidate.sender.is_ready() {
+                return Some(Lease {
+                    sender: candidate.sender,
+                    pool: Rc::clone(self),
+                    is_reused: true,
+                });
+            }
+        }
+        None
+    }
+
+    fn put(&self, sender: SendRequest<RequestBody>, now: Instant) {
+        let mut idle = self.idle.borrow_mut();
+        let is_stale = |entry: &Idle| {
+            now.duration_since(entry.since) >= IDLE_TIMEOUT || entry.sender.is_closed()
+        };
+        if idle.first().is_some_and(is_stale) {
+            idle.retain(|entry| !is_stale(entry));
+        }
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle { sender, since: now });
+        }
+    }
+}
+
+/// How long an idle connection is kept: less than the 5 s after which Relay and Node close theirs, because a request
+/// that meets a closing connection may be lost.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Idle connections of one thread.
+const MAX_IDLE: usize = 256;

@@ -1,0 +1,11 @@
+//! The proxy between raw sockets: what goes in and comes out, byte for byte.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod early;
+mod forwarding;
+mod message;
+mod outage;
+mod sentry;
+mod setup;
+mod tee;

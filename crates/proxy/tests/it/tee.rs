@@ -1,0 +1,97 @@
+//! The copy for the alert pipeline: complete, bounded, and never in the way.
+
+use event::EndpointKind;
+
+use crate::message::{Connection, noise};
+use crate::sentry::{OK, Sentry};
+use crate::setup::{Started, post, start, start_tapped, start_with};
+
+#[tokio::test]
+async fn copies_what_the_client_sent() {
+    let sentry = Sentry::answering(OK).await;
+    let mut proxy = start(sentry.address);
+    let request = "POST /api/42/envelope/?sentry_key=a HTTP/1.1\r\nHost: proxy.test\r\nConnection: close\r\n\
+        Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nbody";
+
+    proxy.connect().await.ask(request).await;
+
+    let captured = proxy.captures.next().await.unwrap();
+    assert_eq!(captured.endpoint.kind, EndpointKind::Envelope);
+    assert_eq!(captured.endpoint.project, Some(42.into()));
+    assert_eq!(captured.method, "POST");
+    assert_eq!(captured.path_and_query, "/api/42/envelope/?sentry_key=a");
+    assert_eq!(captured.headers["content-encoding"], "gzip");
+    assert_eq!(captured.body.concat(), b"body");
+    assert!(!captured.is_truncated);
+    assert!(captured.peer.is_loopback());
+}
+
+#[tokio::test]
+async fn copies_only_what_may_carry_events() {
+    let sentry = Sentry::answering(OK).await;
+    let mut proxy = start(sentry.address);
+    let mut client = proxy.connect().await;
+
+    client.ask(post("/api/1/cron/nightly/", b"{}")).await;
+    client.ask(post("/api/1/minidump/", b"{}")).await;
+    client.ask(post("/api/1/store/", b"{}")).await;
+
+    assert_eq!(
+        proxy.captures.next().await.unwrap().endpoint.kind,
+        EndpointKind::Store
+    );
+}
+
+#[tokio::test]
+async fn a_full_tap_drops_copies_and_forwards_on() {
+    let sentry = Sentry::answering(OK).await;
+    let mut proxy = start_tapped(sentry.address, 250_000, |_| {});
+    let mut client = proxy.connect().await;
+    let body = noise(100_000);
+
+    for _ in 0..5 {
+        assert_eq!(client.ask(post("/api/1/store/", &body)).await.status(), 200);
+    }
+
+    assert_eq!(proxy.metric(r#"tee_dropped_total{reason="full"}"#), 3);
+    drop(proxy.captures.next().await);
+    client.ask(post("/api/1/store/", &body)).await;
+    assert_eq!(proxy.metric(r#"tee_dropped_total{reason="full"}"#), 3);
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_forwarded_without_a_copy() {
+    let mut sentry = Sentry::answering(OK).await;
+    let proxy = start_with(sentry.address, |config| {
+        config.tee.max_body = 50_000;
+        config.forward.buffer = 100_000;
+    });
+    let mut client = proxy.connect().await;
+
+    for size in [50_001, 200_000] {
+        client.ask(post("/api/1/store/", &noise(size))).await;
+        assert_eq!(sentry.request().await.body.len(), size);
+    }
+
+    assert_eq!(proxy.metric(r#"tee_dropped_total{reason="too_large"}"#), 2);
+}
+
+#[tokio::test]
+async fn forwards_on_when_nobody_listens_to_the_tap() {
+    let sentry = Sentry::answering(OK).await;
+    let Started {
+        running, captures, ..
+    } = start(sentry.address);
+    drop(captures);
+    let mut client = Connection::open(running.local_addr()).await;
+
+    for _ in 0..3 {
+        assert_eq!(
+            client
+                .ask(post("/api/1/store/", b"not json \xff"))
+                .await
+                .status(),
+            200
+        );
+    }
+}

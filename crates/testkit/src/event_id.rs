@@ -59,10 +59,12 @@ const MAX_DECODED: u64 = 8 * 1024 * 1024;
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::net::{Ipv4Addr, SocketAddr};
 
     use bytes::Bytes;
 
     use super::*;
+    use crate::received::Origin;
 
     const ID: &str = "5a552273622c4d949495df39b7b063c8";
 
@@ -101,7 +103,11 @@ mod tests {
 
     fn request(target: &str, body: Vec<u8>) -> Received {
         let head = format!("POST {target} HTTP/1.1\r\n\r\n");
-        let request = Received::parse(Bytes::from(head), 1).unwrap();
+        let origin = Origin {
+            connection: 1,
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        };
+        let request = Received::parse(Bytes::from(head), origin).unwrap();
         Received {
             body: body.into(),
             ..request

@@ -3,13 +3,16 @@
 //! Used by the tests and by `sentry-notice demo`. Nothing here talks to anything but 127.0.0.1, and everything is bounded.
 //!
 //! - [`FakeSentry`] records raw requests and answers like Relay, or as its [`Script`] says: slowly, wrongly, half, never.
+//! - [`RobotSimulator`] takes messages as DingTalk's custom robots do, with the same refusals, and shows what a group would see.
 //! - [`SdkRequest`] and [`Client`] send requests with every byte under control.
 
 mod behaviour;
 mod client;
+mod clock;
 mod event_id;
 mod received;
 mod record;
+mod robot;
 mod script;
 mod sdk;
 mod sentry;
@@ -18,8 +21,12 @@ mod wire;
 
 pub use behaviour::{Answer, AnswerFraming, Behaviour, Break, Point};
 pub use client::{Client, ClientError, Response, send};
+pub use clock::SimulatedClock;
 pub use received::Received;
 pub use record::NotArrived;
+pub use robot::{
+    Link, Message, MessageType, Reason, Refusal, Robot, RobotFailure, RobotSimulator, Wording,
+};
 pub use script::Script;
 pub use sdk::SdkRequest;
 pub use sentry::FakeSentry;

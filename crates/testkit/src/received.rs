@@ -1,5 +1,6 @@
 //! A request as a fake server received it.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,6 +12,8 @@ use crate::wire::{self, Framing, Headers, Version, WireError};
 pub struct Received {
     /// Which accepted connection it came on, counted from 1.
     pub connection: u64,
+    /// Where the connection came from.
+    pub peer: SocketAddr,
     /// The head as it came: request line, header lines, empty line.
     pub head: Bytes,
     /// Method.
@@ -35,8 +38,15 @@ pub struct Received {
     pub at: Instant,
 }
 
+/// Which connection bytes came on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) connection: u64,
+    pub(crate) peer: SocketAddr,
+}
+
 impl Received {
-    pub(crate) fn parse(head: Bytes, connection: u64) -> Result<Self, WireError> {
+    pub(crate) fn parse(head: Bytes, origin: Origin) -> Result<Self, WireError> {
         let mut lines = [httparse::EMPTY_HEADER; wire::MAX_HEADERS];
         let mut request = httparse::Request::new(&mut lines);
         match request.parse(&head) {
@@ -49,7 +59,8 @@ impl Received {
         }
         let headers = wire::owned(request.headers, &head);
         Ok(Self {
-            connection,
+            connection: origin.connection,
+            peer: origin.peer,
             method: request.method.unwrap_or_default().to_owned(),
             target: request.path.unwrap_or_default().to_owned(),
             version: wire::version(request.version),
@@ -129,13 +140,20 @@ fn unescaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+
+    const ORIGIN: Origin = Origin {
+        connection: 1,
+        peer: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1),
+    };
 
     #[test]
     fn keeps_order_spelling_and_repeats_of_header_lines() {
         let head = "POST /a?b=%2B+c&d HTTP/1.1\r\nHOST:x\r\nx-A: 1\r\nX-a:\t2 \r\nContent-Encoding:\r\n\r\n";
 
-        let request = Received::parse(Bytes::from(head), 1).unwrap();
+        let request = Received::parse(Bytes::from(head), ORIGIN).unwrap();
 
         let lines: Vec<_> = request
             .headers
@@ -173,7 +191,7 @@ mod tests {
         for (version, line, expected) in table {
             let head = format!("GET / {version}\r\n{line}\r\n");
 
-            let request = Received::parse(Bytes::from(head), 1).unwrap();
+            let request = Received::parse(Bytes::from(head), ORIGIN).unwrap();
 
             assert_eq!(request.is_last(), expected, "{version} {line}");
         }

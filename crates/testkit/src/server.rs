@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::behaviour::Answer;
-use crate::received::Received;
+use crate::received::{Origin, Received};
 use crate::record::{Bounds, Recorder};
 use crate::script::Script;
 use crate::wire::Source;
@@ -121,7 +121,7 @@ impl Server {
     fn acceptor<F>(
         &self,
         backlog: u32,
-        serve: impl Fn(TcpStream, u64, Arc<Stage>) -> F + Send + 'static,
+        serve: impl Fn(TcpStream, Origin, Arc<Stage>) -> F + Send + 'static,
     ) -> io::Result<Acceptor>
     where
         F: Future<Output = ()> + Send + 'static,
@@ -180,7 +180,7 @@ impl Drop for Acceptor {
 async fn accept<F>(
     listener: TcpListener,
     stage: Arc<Stage>,
-    serve: impl Fn(TcpStream, u64, Arc<Stage>) -> F,
+    serve: impl Fn(TcpStream, Origin, Arc<Stage>) -> F,
     mut stopped: oneshot::Receiver<()>,
 ) where
     F: Future<Output = ()> + Send + 'static,
@@ -191,9 +191,9 @@ async fn accept<F>(
             _ = &mut stopped => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
-                Ok((stream, _)) => {
-                    let number = stage.connections.fetch_add(1, Ordering::Relaxed) + 1;
-                    connections.spawn(serve(stream, number, Arc::clone(&stage)));
+                Ok((stream, peer)) => {
+                    let connection = stage.connections.fetch_add(1, Ordering::Relaxed) + 1;
+                    connections.spawn(serve(stream, Origin { connection, peer }, Arc::clone(&stage)));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
@@ -203,16 +203,16 @@ async fn accept<F>(
     connections.shutdown().await;
 }
 
-async fn serve(stream: TcpStream, connection: u64, stage: Arc<Stage>) {
+async fn serve(stream: TcpStream, origin: Origin, stage: Arc<Stage>) {
     let _ = stream.set_nodelay(true);
-    let (stream, ending) = converse(Source::new(stream), connection, &stage).await;
+    let (stream, ending) = converse(Source::new(stream), origin, &stage).await;
     match ending {
         Ending::Reset => reset(stream.into_stream()),
         Ending::Fin => finish(stream).await,
     }
 }
 
-async fn keep_unread(stream: TcpStream, _connection: u64, _stage: Arc<Stage>) {
+async fn keep_unread(stream: TcpStream, _origin: Origin, _stage: Arc<Stage>) {
     std::future::pending::<()>().await;
     drop(stream);
 }

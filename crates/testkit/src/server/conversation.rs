@@ -12,7 +12,7 @@ use super::{Malformed, Stage};
 use crate::behaviour::{
     Answer, AnswerFraming, Behaviour, Break, Pace, Point, Reading, Reply, put_chunk,
 };
-use crate::received::Received;
+use crate::received::{Origin, Received};
 use crate::wire::{BodyBuffer, Source, WireError};
 
 /// How a connection is to be ended.
@@ -25,7 +25,7 @@ pub(crate) enum Ending {
 /// Serves requests until one of the two sides wants to end the connection.
 pub(crate) async fn converse<S>(
     source: Source<S>,
-    connection: u64,
+    origin: Origin,
     stage: &Stage,
 ) -> (Source<S>, Ending)
 where
@@ -33,7 +33,7 @@ where
 {
     let mut conversation = Conversation {
         source,
-        connection,
+        origin,
         stage,
     };
     loop {
@@ -45,7 +45,7 @@ where
 
 struct Conversation<'a, S> {
     source: Source<S>,
-    connection: u64,
+    origin: Origin,
     stage: &'a Stage,
 }
 
@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             Ok(None) | Err(WireError::Unreadable(_)) => return ControlFlow::Break(Ending::Fin),
             Err(error) => return self.complain(Bytes::new(), &error).await,
         };
-        match Received::parse(head.clone(), self.connection) {
+        match Received::parse(head.clone(), self.origin) {
             Ok(request) => ControlFlow::Continue(request),
             Err(error) => self.complain(head, &error).await,
         }
@@ -156,7 +156,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     async fn complain<T>(&mut self, head: Bytes, error: &WireError) -> ControlFlow<Ending, T> {
         let size = head.len();
         let malformed = Malformed {
-            connection: self.connection,
+            connection: self.origin.connection,
             head,
             why: error.to_string(),
         };

@@ -1,14 +1,20 @@
-//! A request as an SDK would send it, with every byte of head and body under control.
+//! Requests as SDKs send them, with every byte of head and body under control.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::behaviour::{put_chunk, put_line};
 use crate::wire::Headers;
 
+mod sample;
+mod style;
+
+pub use sample::{Sample, samples};
+pub use style::{Payload, SdkKey, Style};
+
 /// A request to be sent. Header lines go out in this order and spelling.
 ///
-/// `host` and `content-length` are added at the end when they are missing; a `transfer-encoding: chunked` line makes the
-/// body go out in chunks.
+/// `Host` is added in front and `Content-Length` at the end when they are missing; a `Transfer-Encoding` line makes the body
+/// go out in chunks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SdkRequest {
     /// Method.
@@ -49,23 +55,28 @@ impl SdkRequest {
         }
     }
 
+    /// Replaces the number of bytes per chunk (at least one).
+    pub fn chunk_size(self, bytes: usize) -> Self {
+        Self {
+            chunk_size: bytes.max(1),
+            ..self
+        }
+    }
+
     /// Returns head and framed body as they go on the wire to `host`.
     pub fn render(&self, host: &str) -> (Bytes, Bytes) {
         let mut head = BytesMut::new();
         head.put_slice(format!("{} {} HTTP/1.1\r\n", self.method, self.target).as_bytes());
-        for (name, value) in &self.headers {
-            put_line(&mut head, name, value);
-        }
         if !self.has("host") {
             put_line(&mut head, "Host", host.as_bytes());
         }
+        for (name, value) in &self.headers {
+            put_line(&mut head, name, value);
+        }
         let is_chunked = self.has("transfer-encoding");
         if !is_chunked && !self.body.is_empty() && !self.has("content-length") {
-            put_line(
-                &mut head,
-                "Content-Length",
-                self.body.len().to_string().as_bytes(),
-            );
+            let length = self.body.len().to_string();
+            put_line(&mut head, "Content-Length", length.as_bytes());
         }
         head.put_slice(b"\r\n");
         let body = match is_chunked {
@@ -83,7 +94,7 @@ impl SdkRequest {
 
     fn chunks(&self) -> Bytes {
         let mut framed = BytesMut::new();
-        for chunk in self.body.chunks(self.chunk_size.max(1)) {
+        for chunk in self.body.chunks(self.chunk_size) {
             put_chunk(&mut framed, chunk);
         }
         framed.put_slice(b"0\r\n\r\n");

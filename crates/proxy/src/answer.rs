@@ -10,6 +10,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::body::AnswerBody;
 use crate::error::Fault;
+use crate::screen::HeadFault;
 
 /// Why we answered a request ourselves instead of forwarding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,13 @@ pub(crate) enum Refusal {
     Method,
     /// The body is larger than `forward.max_body`.
     TooLarge,
-    /// The client did not send its body in time.
+    /// The target is longer than any SDK's.
+    TargetTooLong,
+    /// The header fields are too many or too large.
+    HeadTooLarge,
+    /// The client expects something that we do not do.
+    Expectation,
+    /// The client did not send its request in time.
     Timeout,
     /// The client broke off before its request was complete.
     Aborted,
@@ -32,12 +39,15 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Every refusal, in the order of their discriminants.
-    pub(crate) const ALL: [Refusal; 7] = [
+    pub(crate) const ALL: [Refusal; 10] = [
         Refusal::Malformed,
         Refusal::NotFound,
         Refusal::Forbidden,
         Refusal::Method,
         Refusal::TooLarge,
+        Refusal::TargetTooLong,
+        Refusal::HeadTooLarge,
+        Refusal::Expectation,
         Refusal::Timeout,
         Refusal::Aborted,
     ];
@@ -50,6 +60,9 @@ impl Refusal {
             Refusal::Forbidden => "forbidden",
             Refusal::Method => "method_not_allowed",
             Refusal::TooLarge => "too_large",
+            Refusal::TargetTooLong => "target_too_long",
+            Refusal::HeadTooLarge => "head_too_large",
+            Refusal::Expectation => "expectation_failed",
             Refusal::Timeout => "timeout",
             Refusal::Aborted => "aborted",
         }
@@ -62,6 +75,9 @@ impl Refusal {
             Refusal::Forbidden => StatusCode::FORBIDDEN,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Refusal::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Refusal::Expectation => StatusCode::EXPECTATION_FAILED,
             Refusal::Timeout => StatusCode::REQUEST_TIMEOUT,
         }
     }
@@ -73,7 +89,10 @@ impl Refusal {
             Refusal::Forbidden => "the project or key is not allowed here",
             Refusal::Method => "the method is not allowed",
             Refusal::TooLarge => "the body is too large",
-            Refusal::Timeout => "the body did not arrive in time",
+            Refusal::TargetTooLong => "the request target is too long",
+            Refusal::HeadTooLarge => "the header fields are too many or too large",
+            Refusal::Expectation => "only 100-continue can be expected",
+            Refusal::Timeout => "the request did not arrive in time",
             Refusal::Aborted => "the body is incomplete",
         }
     }
@@ -81,8 +100,28 @@ impl Refusal {
     /// Whether the connection can go on: not after a body that nobody will read to its end.
     fn closes(self) -> bool {
         match self {
-            Refusal::Malformed | Refusal::TooLarge | Refusal::Timeout | Refusal::Aborted => true,
+            Refusal::Malformed
+            | Refusal::TooLarge
+            | Refusal::TargetTooLong
+            | Refusal::HeadTooLarge
+            | Refusal::Expectation
+            | Refusal::Timeout
+            | Refusal::Aborted => true,
             Refusal::NotFound | Refusal::Forbidden | Refusal::Method => false,
+        }
+    }
+}
+
+impl From<HeadFault> for Refusal {
+    fn from(fault: HeadFault) -> Refusal {
+        match fault {
+            HeadFault::Line | HeadFault::RequestLine | HeadFault::Host | HeadFault::Framing => {
+                Refusal::Malformed
+            }
+            HeadFault::TargetTooLong => Refusal::TargetTooLong,
+            HeadFault::FieldsTooLarge => Refusal::HeadTooLarge,
+            HeadFault::Expectation => Refusal::Expectation,
+            HeadFault::Timeout => Refusal::Timeout,
         }
     }
 }
@@ -98,6 +137,20 @@ pub(crate) fn refuse(refusal: Refusal) -> Response<AnswerBody> {
     response
 }
 
+/// Returns the same answer as bytes, for a connection whose request hyper never saw.
+pub(crate) fn refuse_raw(refusal: Refusal) -> Vec<u8> {
+    let status = refusal.status();
+    let body = body_text(refusal.detail(), &[]);
+    let head = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ndate: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        httpdate::fmt_http_date(SystemTime::now()),
+        body.len(),
+    );
+    (head + &body).into_bytes()
+}
+
 /// Returns the answer to a request that neither Sentry nor the spool could take.
 ///
 /// Never with `Retry-After`: JavaScript and Rust SDKs would mute themselves for that time.
@@ -110,6 +163,18 @@ pub(crate) fn lost(fault: &Fault) -> Response<AnswerBody> {
 }
 
 fn json(status: StatusCode, detail: &str, causes: &[String]) -> Response<AnswerBody> {
+    let text = body_text(detail, causes);
+    let mut response = Response::new(AnswerBody::own(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {
+        headers.insert(DATE, date);
+    }
+    response
+}
+
+fn body_text(detail: &str, causes: &[String]) -> String {
     let mut text = String::with_capacity(96);
     text.push_str("{\"detail\":");
     push_string(&mut text, detail);
@@ -121,15 +186,7 @@ fn json(status: StatusCode, detail: &str, causes: &[String]) -> Response<AnswerB
         push_string(&mut text, cause);
     }
     text.push_str("]}");
-
-    let mut response = Response::new(AnswerBody::own(Bytes::from(text)));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {
-        headers.insert(DATE, date);
-    }
-    response
+    text
 }
 
 /// Appends a JSON string; the texts are our own, but a cause may quote the operating system.

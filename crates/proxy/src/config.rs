@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+use std::thread;
 use std::time::Duration;
 
 use event::auth::PublicKey;
@@ -117,6 +118,16 @@ pub enum OriginError {
     /// It holds a user name, a query or a fragment, none of which can be kept.
     #[error("only a host, a port and a path prefix are allowed")]
     Extra,
+}
+
+impl Config {
+    /// Returns how many forwarding threads to run.
+    pub fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        }
+    }
 }
 
 impl Default for Config {

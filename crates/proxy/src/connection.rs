@@ -1,22 +1,30 @@
 //! One client's connection: waits for its first byte, then reads requests from it until either side has had enough.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1::Builder;
+use hyper::server::conn::http1::{Builder, Connection};
 use hyper::service::Service;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::time::timeout;
 
+use crate::answer::{self, Refusal};
 use crate::body::AnswerBody;
 use crate::handler;
 use crate::headers::Forwarded;
+use crate::metrics::Outcome;
+use crate::patrol::{Activity, Order, Registered};
+use crate::route::EndpointLabel;
+use crate::screen::{Fault, Screen};
 use crate::worker::Worker;
 
 /// What is known about a client.
@@ -24,70 +32,142 @@ use crate::worker::Worker;
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     pub(crate) forwarded: Forwarded,
+    pub(crate) activity: Rc<Activity>,
 }
 
-/// Serves one client until its connection ends, or until `draining` says so and nothing is in flight.
+/// Serves one client until its connection ends or has to.
+///
+/// An HTTP connection costs ten times the memory of a socket: it is built only for those who speak.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
     stream: TcpStream,
     peer: SocketAddr,
-    mut draining: watch::Receiver<bool>,
+    registered: Registered,
 ) {
-    if !has_spoken(&worker, &stream, &mut draining).await {
-        return;
-    }
-    let client = Rc::new(Client {
-        peer,
-        forwarded: Forwarded {
-            peer: address_value(peer),
-            protocol: HeaderValue::from_static("http"),
-        },
-    });
-    let limits = &worker.config.limits;
-    let mut connection = std::pin::pin!(
-        Builder::new()
-            .timer(TokioTimer::new())
-            .preserve_header_case(true)
-            .half_close(true)
-            .auto_date_header(false)
-            .header_read_timeout(limits.idle_timeout)
-            .max_header_size(limits.max_head)
-            .max_buf_size(limits.max_head.max(MIN_BUFFER))
-            .serve_connection(
-                TokioIo::new(stream),
-                Handler {
-                    worker: Rc::clone(&worker),
-                    client
-                }
-            )
-    );
-
-    let mut is_draining = false;
-    let ended = loop {
-        tokio::select! {
-            ended = &mut connection => break ended,
-            _ = draining.changed(), if !is_draining => {
-                is_draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
+    if has_spoken(&stream, &registered.activity).await {
+        Box::pin(serve_http(
+            worker,
+            stream,
+            peer,
+            Rc::clone(&registered.activity),
+        ))
+        .await;
     }
 }
 
-/// Waits for the first byte. An HTTP connection costs ten times the memory of a socket: it is built only for those who speak.
-async fn has_spoken(
-    worker: &Worker,
-    stream: &TcpStream,
-    draining: &mut watch::Receiver<bool>,
-) -> bool {
-    let mut byte = [0];
-    tokio::select! {
-        read = stream.peek(&mut byte) => matches!(read, Ok(1)),
-        _ = draining.changed() => false,
-        () = tokio::time::sleep(worker.config.limits.idle_timeout) => false,
+async fn serve_http(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    activity: Rc<Activity>,
+) {
+    let forwarded = Forwarded {
+        peer: address_value(peer),
+        protocol: HeaderValue::from_static("http"),
+    };
+    let client = Rc::new(Client {
+        peer,
+        forwarded,
+        activity: Rc::clone(&activity),
+    });
+    let limits = &worker.config.limits;
+    let screen = Screen::new(stream, limits.max_head, Rc::clone(&activity));
+    let handler = Handler {
+        worker: Rc::clone(&worker),
+        client,
+    };
+    let mut connection = Builder::new()
+        .preserve_header_case(true)
+        .half_close(true)
+        .auto_date_header(false)
+        .header_read_timeout(None)
+        .max_buf_size(READ_BUFFER.max(limits.max_head))
+        .serve_connection(TokioIo::new(screen), handler);
+
+    match drive(&mut connection, &activity).await {
+        Ended::Finished(result) => {
+            let has_answered = report(&worker, peer, result);
+            let screen = connection.into_parts().io.into_inner();
+            part(&worker, screen, has_answered).await;
+        }
+        Ended::Abandoned => tracing::debug!(%peer, "client does not read its answer"),
+    }
+}
+
+enum Ended {
+    Finished(hyper::Result<()>),
+    Abandoned,
+}
+
+/// Runs the connection, and does what the patrol says.
+async fn drive<S>(
+    connection: &mut Connection<TokioIo<Screen<S>>, Handler>,
+    activity: &Activity,
+) -> Ended
+where
+    TokioIo<Screen<S>>: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    let mut is_draining = false;
+    poll_fn(|context| {
+        match activity.order(context) {
+            Order::End => return Poll::Ready(Ended::Abandoned),
+            Order::Drain if !is_draining => {
+                is_draining = true;
+                Pin::new(&mut *connection).graceful_shutdown();
+            }
+            Order::None | Order::Drain | Order::StopReading => {}
+        }
+        Pin::new(&mut *connection)
+            .poll(context)
+            .map(Ended::Finished)
+    })
+    .await
+}
+
+/// Waits for the first byte; `false` when the connection ends before it.
+async fn has_spoken(stream: &TcpStream, activity: &Activity) -> bool {
+    poll_fn(|context| {
+        if activity.order(context) != Order::None {
+            return Poll::Ready(false);
+        }
+        let mut byte = [0];
+        let peeked = stream.poll_peek(context, &mut ReadBuf::new(&mut byte));
+        peeked.map(|read| matches!(read, Ok(1)))
+    })
+    .await
+}
+
+/// Accounts for what hyper ended with; returns whether it has refused a request by itself.
+fn report(worker: &Worker, peer: SocketAddr, result: hyper::Result<()>) -> bool {
+    let Err(error) = result else { return false };
+    tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
+    if error.is_parse() {
+        worker
+            .metrics
+            .refused(EndpointLabel::NONE, Outcome::Refused(Refusal::Malformed));
+    }
+    error.is_parse()
+}
+
+/// Says the last word, and gives the client time to hear it: closing a socket with unread input would take it back.
+async fn part(worker: &Worker, screen: Screen<TcpStream>, has_answered: bool) {
+    let (fault, has_unread) = (screen.fault(), screen.has_unread());
+    let mut stream = screen.into_inner();
+    if let (Some(Fault::Head(fault)), false) = (fault, has_answered) {
+        let refusal = Refusal::from(fault);
+        worker
+            .metrics
+            .refused(EndpointLabel::NONE, Outcome::Refused(refusal));
+        let text = answer::refuse_raw(refusal);
+        let said = async { stream.write_all(&text).await.and(stream.shutdown().await) };
+        if !matches!(timeout(FAREWELL, said).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    if has_unread {
+        let mut unread = [0; 4096];
+        let until_closed = async { while matches!(stream.read(&mut unread).await, Ok(1..)) {} };
+        let _ = timeout(FAREWELL, until_closed).await;
     }
 }
 
@@ -105,6 +185,7 @@ impl Service<Request<Incoming>> for Handler {
         let handling = handler::handle(Rc::clone(&self.worker), Rc::clone(&self.client), request);
         Serving {
             handling: Some(Box::pin(handling)),
+            worker: Rc::clone(&self.worker),
         }
     }
 }
@@ -112,6 +193,7 @@ impl Service<Request<Incoming>> for Handler {
 /// A request being served. When the client leaves before its answer, the request goes on without it.
 pub(crate) struct Serving {
     handling: Option<Pin<Box<dyn Future<Output = Response<AnswerBody>>>>>,
+    worker: Rc<Worker>,
 }
 
 impl Future for Serving {
@@ -131,7 +213,7 @@ impl Future for Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some(handling) = self.handling.take() {
+        if let Some(handling) = self.handling.take().filter(|_| !self.worker.is_over()) {
             tokio::task::spawn_local(handling);
         }
     }
@@ -142,5 +224,8 @@ fn address_value(peer: SocketAddr) -> HeaderValue {
     HeaderValue::from_str(&text).expect("an address is visible ASCII")
 }
 
-/// hyper's smallest read buffer.
-const MIN_BUFFER: usize = 64 << 10;
+/// Bytes read at once from a client whose body is large.
+const READ_BUFFER: usize = 256 << 10;
+
+/// How long a client may take to read our last word.
+const FAREWELL: Duration = Duration::from_secs(2);

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use event::endpoint::EndpointKind;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Response, request};
@@ -17,6 +18,7 @@ use crate::headers;
 use crate::metrics::Outcome;
 use crate::pump::{Copy, Gathered, Pump, PumpLimits, Stop, gather};
 use crate::route::{self, EndpointLabel, Route};
+use crate::screen;
 use crate::tap::{Copied, Dropped, Verdict};
 use crate::upstream::Lease;
 use crate::worker::Worker;
@@ -28,11 +30,14 @@ pub(crate) async fn handle(
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
     let started = Instant::now();
+    let _in_flight = Rc::clone(&worker).begin(Rc::clone(&client.activity));
     let (head, incoming) = request.into_parts();
     let (label, done) = match route::find(&worker.config, &head) {
         Ok(route) => (
             route.label,
-            forward(&worker, &client, route, head, incoming).await,
+            Exchange::new(&worker, &client, route, &head)
+                .run(head, incoming)
+                .await,
         ),
         Err(refusal) => (EndpointLabel::NONE, Done::refused(refusal)),
     };
@@ -48,9 +53,14 @@ struct Done {
     answer: Response<AnswerBody>,
 }
 
-/// What the copy needs to know besides body and verdict.
-struct Draft {
-    copied: Option<Copied>,
+/// A request that goes to Sentry.
+struct Exchange<'w> {
+    worker: &'w Worker,
+    client: &'w Client,
+    route: Route,
+    framing: Framing,
+    /// The copy without its body; `None` when nobody wants one.
+    draft: Option<Copied>,
 }
 
 /// Sentry's answer, or why there is none.
@@ -65,202 +75,212 @@ impl Done {
     }
 }
 
-async fn forward(
-    worker: &Worker,
-    client: &Client,
-    route: Route,
-    mut head: request::Parts,
-    incoming: Incoming,
-) -> Done {
-    let framing = framing_of(&head.headers);
-    if matches!(framing, Framing::Length(length) if length > worker.config.forward.max_body) {
-        return Done::refused(Refusal::TooLarge);
-    }
-    let draft = Draft::new(&route, &head, client);
-    prepare(worker, client, &route, &mut head);
-
-    match take_in(worker, framing, incoming).await {
-        Err(refusal) => Done::refused(refusal),
-        Ok((gathered, _)) if gathered.is_complete => {
-            send_held(worker, route, draft, head, framing, gathered).await
-        }
-        Ok((gathered, incoming)) => {
-            let streamed = Streamed {
-                framing,
-                gathered,
-                incoming,
-            };
-            send_streamed(worker, route, draft, head, streamed).await
+impl<'w> Exchange<'w> {
+    fn new(
+        worker: &'w Worker,
+        client: &'w Client,
+        route: Route,
+        head: &request::Parts,
+    ) -> Exchange<'w> {
+        let draft = draft(&route, head, client);
+        Exchange {
+            worker,
+            client,
+            route,
+            framing: framing_of(&head.headers),
+            draft,
         }
     }
-}
 
-/// Makes the request's head the one that Sentry gets.
-fn prepare(worker: &Worker, client: &Client, route: &Route, head: &mut request::Parts) {
-    head.uri = route.target.clone();
-    head.version = http::Version::HTTP_11;
-    head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-    headers::towards_upstream(
-        &mut head.headers,
-        &client.forwarded,
-        worker.config.forward.client_ip,
-        &worker.host,
-    );
-}
-
-/// Reads the body if it may fit into the buffer; otherwise leaves it for the pump.
-async fn take_in(
-    worker: &Worker,
-    framing: Framing,
-    mut incoming: Incoming,
-) -> Result<(Gathered, Incoming), Refusal> {
-    let buffer = worker.config.forward.buffer;
-    if matches!(framing, Framing::Length(length) if length > buffer as u64) {
-        return Ok((
-            Gathered {
-                pieces: Vec::new(),
-                length: 0,
-                is_complete: false,
-            },
-            incoming,
-        ));
-    }
-    let gathered = gather(&mut incoming, buffer, worker.config.limits.stall_timeout).await?;
-    Ok((gathered, incoming))
-}
-
-/// Forwards a body that is all there.
-async fn send_held(
-    worker: &Worker,
-    route: Route,
-    draft: Draft,
-    head: request::Parts,
-    framing: Framing,
-    gathered: Gathered,
-) -> Done {
-    let body = RequestBody::held(framing, gathered.pieces.iter().cloned());
-    let asked = ask(worker, Request::from_parts(head, body)).await;
-
-    let copy = (gathered.length <= worker.config.tee.max_body as u64).then_some(gathered.pieces);
-    conclude(worker, &route, draft, asked, copy, None)
-}
-
-struct Streamed {
-    framing: Framing,
-    gathered: Gathered,
-    incoming: Incoming,
-}
-
-/// Forwards a body while it comes in.
-async fn send_streamed(
-    worker: &Worker,
-    route: Route,
-    draft: Draft,
-    head: request::Parts,
-    streamed: Streamed,
-) -> Done {
-    let Streamed {
-        framing,
-        gathered,
-        incoming,
-    } = streamed;
-    let (feed, body) = fed(framing);
-    let copy = Copy::new(draft.copied.is_some().then_some(worker.config.tee.max_body));
-    let mut pump = Pump::new(gathered, incoming, feed, copy, pump_limits(worker));
-
-    let started = Instant::now();
-    let mut sending = std::pin::pin!(worker.upstream.send(Request::from_parts(head, body)));
-    let early = tokio::select! {
-        asked = &mut sending => asked,
-        ended = pump.run() => match ended {
-            Ok(()) => {
-                let asked = within(worker, sending).await;
-                worker.metrics.upstream(started.elapsed());
-                return conclude(worker, &route, draft, asked, pump.into_copy().take(), None);
-            }
-            Err(Stop::Client(refusal)) => return Done::refused(refusal),
-            Err(Stop::Upstream) => Err(Fault::Timeout),
-        },
-    };
-    worker.metrics.upstream(started.elapsed());
-    settle(worker, &route, draft, early, pump).await
-}
-
-/// Ends a request that Sentry answered before it had the whole body.
-async fn settle(
-    worker: &Worker,
-    route: &Route,
-    draft: Draft,
-    early: Asked,
-    mut pump: Pump,
-) -> Done {
-    let feed = match &early {
-        Ok((response, _))
-            if !response.status().is_client_error() && !response.status().is_server_error() =>
+    async fn run(self, mut head: request::Parts, incoming: Incoming) -> Done {
+        if matches!(self.framing, Framing::Length(length) if length > self.worker.config.forward.max_body)
         {
+            return Done::refused(Refusal::TooLarge);
+        }
+        self.prepare(&mut head);
+
+        match self.take_in(incoming).await {
+            Err(refusal) => self.refuse(refusal),
+            Ok((gathered, _)) if gathered.is_complete => self.send_held(head, gathered).await,
+            Ok((gathered, incoming)) => self.send_streamed(head, gathered, incoming).await,
+        }
+    }
+
+    /// Makes the request's head the one that Sentry gets.
+    fn prepare(&self, head: &mut request::Parts) {
+        head.uri = self.route.target.clone();
+        head.version = http::Version::HTTP_11;
+        head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let client_ip = self.worker.config.forward.client_ip;
+        headers::towards_upstream(
+            &mut head.headers,
+            &self.client.forwarded,
+            client_ip,
+            &self.worker.host,
+        );
+    }
+
+    /// Reads the body if it may fit into the buffer; otherwise leaves it for the pump.
+    async fn take_in(&self, mut incoming: Incoming) -> Result<(Gathered, Incoming), Refusal> {
+        let buffer = self.worker.config.forward.buffer;
+        if matches!(self.framing, Framing::Length(length) if length > buffer as u64) {
+            return Ok((Gathered::nothing(), incoming));
+        }
+        let gathered = gather(
+            &mut incoming,
+            buffer,
+            self.worker.config.limits.stall_timeout,
+        )
+        .await?;
+        Ok((gathered, incoming))
+    }
+
+    /// Forwards a body that is all there.
+    async fn send_held(self, head: request::Parts, gathered: Gathered) -> Done {
+        let body = RequestBody::held(self.framing, gathered.pieces.iter().cloned());
+        let started = Instant::now();
+        let asked = self
+            .within(self.worker.upstream.send(Request::from_parts(head, body)))
+            .await;
+        self.worker.metrics.upstream(started.elapsed());
+
+        let copy =
+            (gathered.length <= self.worker.config.tee.max_body as u64).then_some(gathered.pieces);
+        self.conclude(asked, copy, None)
+    }
+
+    /// Forwards a body while it comes in.
+    async fn send_streamed(
+        self,
+        head: request::Parts,
+        gathered: Gathered,
+        incoming: Incoming,
+    ) -> Done {
+        let (feed, body) = fed(self.framing);
+        let copy = Copy::new(
+            self.draft
+                .is_some()
+                .then_some(self.worker.config.tee.max_body),
+        );
+        let mut pump = Pump::new(gathered, incoming, feed, copy, self.pump_limits());
+
+        let started = Instant::now();
+        let mut sending =
+            std::pin::pin!(self.worker.upstream.send(Request::from_parts(head, body)));
+        let ended = tokio::select! {
+            early = &mut sending => Err(early),
+            ended = pump.run() => Ok(ended),
+        };
+        let (asked, is_early) = match ended {
+            Ok(Ok(())) => (self.within(sending).await, false),
+            Ok(Err(Stop::Client(refusal))) => return self.refuse(refusal),
+            Ok(Err(Stop::Upstream)) => (Err(Fault::Timeout), true),
+            Err(early) => (early, true),
+        };
+        self.worker.metrics.upstream(started.elapsed());
+        if is_early {
+            return self.settle(asked, pump).await;
+        }
+        self.conclude(asked, pump.copy_mut().take(), None)
+    }
+
+    /// Ends a request that was decided before Sentry had the whole body.
+    async fn settle(self, early: Asked, mut pump: Pump) -> Done {
+        let feed = match &early {
+            Ok((response, _)) if !is_error(response) => None,
+            Ok(_) | Err(_) => pump.hold(),
+        };
+        let is_complete = pump.settle().await;
+        let copy = if is_complete {
+            pump.copy_mut().take()
+        } else {
             None
+        };
+        if !is_complete {
+            tokio::task::spawn_local(pump.discard());
         }
-        Ok(_) | Err(_) => pump.hold(),
-    };
-    let is_complete = pump.settle().await;
-    let copy = if is_complete {
-        pump.copy_mut().take()
-    } else {
-        None
-    };
-    if !is_complete {
-        tokio::task::spawn_local(pump.discard());
+        self.conclude(early, copy, feed)
     }
-    conclude(worker, route, draft, early, copy, feed)
-}
 
-/// Sends a request whose body is all there, within the response timeout.
-async fn ask(worker: &Worker, request: Request<RequestBody>) -> Asked {
-    let started = Instant::now();
-    let asked = within(worker, worker.upstream.send(request)).await;
-    worker.metrics.upstream(started.elapsed());
-    asked
-}
+    async fn within(&self, sending: impl Future<Output = Asked>) -> Asked {
+        timeout(self.worker.config.upstream.response_timeout, sending)
+            .await
+            .unwrap_or(Err(Fault::Timeout))
+    }
 
-async fn within(worker: &Worker, sending: impl Future<Output = Asked>) -> Asked {
-    timeout(worker.config.upstream.response_timeout, sending)
-        .await
-        .unwrap_or(Err(Fault::Timeout))
-}
-
-/// Turns what Sentry said into the answer, and hands the copy over.
-fn conclude(
-    worker: &Worker,
-    route: &Route,
-    draft: Draft,
-    asked: Asked,
-    copy: Option<Vec<bytes::Bytes>>,
-    feed: Option<Feed>,
-) -> Done {
-    let asked = match asked {
-        Ok((response, _)) if is_outage(route, &response) => {
-            Err(Fault::Outage(response.status().as_u16()))
+    /// Turns what Sentry said into the answer, and hands the copy over.
+    fn conclude(self, asked: Asked, copy: Option<Vec<Bytes>>, feed: Option<Feed>) -> Done {
+        let asked = match asked {
+            Ok((response, _)) if is_outage(&self.route, &response) => {
+                Err(Fault::Outage(response.status().as_u16()))
+            }
+            asked => asked,
+        };
+        let (verdict, answer) = match asked {
+            Ok((response, lease)) => (
+                Verdict::of_status(response.status()),
+                relay(response, lease, feed),
+            ),
+            Err(fault) => (Verdict::Unreachable, self.lose(&fault)),
+        };
+        self.hand_over(copy, verdict);
+        Done {
+            outcome: Outcome::Forwarded(verdict),
+            answer,
         }
-        asked => asked,
-    };
-    let (verdict, answer) = match asked {
-        Ok((response, lease)) => (
-            Verdict::of_status(response.status()),
-            relay(response, lease, feed),
-        ),
-        Err(fault) => (Verdict::Unreachable, lose(worker, &fault)),
-    };
-    draft.hand_over(worker, copy, verdict);
-    Done {
-        outcome: Outcome::Forwarded(verdict),
-        answer,
+    }
+
+    /// Answers for a request that Sentry did not take. Once there is a spool, this is where the request goes into it.
+    fn lose(&self, fault: &Fault) -> Response<AnswerBody> {
+        self.worker.log.lost(fault);
+        answer::lost(fault)
+    }
+
+    fn hand_over(self, body: Option<Vec<Bytes>>, verdict: Verdict) {
+        let Some(draft) = self.draft else { return };
+        let offered = match body {
+            Some(body) => self.worker.tap.offer(Copied { body, ..draft }, verdict),
+            None => Err(Dropped::TooLarge),
+        };
+        if let Err(dropped) = offered {
+            self.worker.metrics.tee_dropped(dropped);
+        }
+    }
+
+    /// A body that breaks off because the screen let no more through has another reason than the client's leaving.
+    fn refuse(&self, refusal: Refusal) -> Done {
+        let refusal = match (refusal, self.client.activity.fault.get()) {
+            (Refusal::Aborted, Some(screen::Fault::MalformedBody)) => Refusal::Malformed,
+            (Refusal::Aborted, Some(screen::Fault::LateBody)) => Refusal::Timeout,
+            (refusal, _) => refusal,
+        };
+        Done::refused(refusal)
+    }
+
+    fn pump_limits(&self) -> PumpLimits {
+        PumpLimits {
+            max_body: self.worker.config.forward.max_body,
+            client_stall: self.worker.config.limits.stall_timeout,
+            upstream_stall: self.worker.config.upstream.response_timeout,
+        }
     }
 }
 
-/// Answers for a request that Sentry did not take. Once there is a spool, this is where the request goes into it.
-fn lose(worker: &Worker, fault: &Fault) -> Response<AnswerBody> {
-    worker.log.lost(fault);
-    answer::lost(fault)
+/// Prepares a copy if the endpoint can carry an event.
+fn draft(route: &Route, head: &request::Parts, client: &Client) -> Option<Copied> {
+    let path_and_query = head
+        .uri
+        .path_and_query()
+        .filter(|_| route.endpoint.kind.carries_events())?;
+    Some(Copied {
+        endpoint: route.endpoint,
+        method: head.method.clone(),
+        path_and_query: path_and_query.clone(),
+        headers: head.headers.clone(),
+        body: Vec::new(),
+        received_at: SystemTime::now(),
+        peer: client.peer.ip(),
+    })
 }
 
 /// Passes Sentry's answer on.
@@ -269,6 +289,10 @@ fn relay(response: Response<Incoming>, lease: Lease, feed: Option<Feed>) -> Resp
     headers::towards_client(&mut head.headers);
     let body = AnswerBody::upstream(&head.headers, incoming, lease, feed);
     Response::from_parts(head, body)
+}
+
+fn is_error<B>(response: &Response<B>) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
 }
 
 /// Whether the answer means that Sentry is down. The web API's own 503 is none of our business.
@@ -293,40 +317,6 @@ fn is_outage(route: &Route, response: &Response<Incoming>) -> bool {
     }
 }
 
-impl Draft {
-    /// Prepares a copy if the endpoint can carry an event.
-    fn new(route: &Route, head: &request::Parts, client: &Client) -> Draft {
-        let is_wanted = route.endpoint.kind.carries_events();
-        let path_and_query = head.uri.path_and_query().filter(|_| is_wanted);
-        let copied = path_and_query.map(|path_and_query| Copied {
-            endpoint: route.endpoint,
-            method: head.method.clone(),
-            path_and_query: path_and_query.clone(),
-            headers: head.headers.clone(),
-            body: Vec::new(),
-            received_at: SystemTime::now(),
-            peer: client.peer.ip(),
-        });
-        Draft { copied }
-    }
-
-    fn hand_over(self, worker: &Worker, body: Option<Vec<bytes::Bytes>>, verdict: Verdict) {
-        let Some(mut copied) = self.copied else {
-            return;
-        };
-        let offered = match body {
-            Some(body) => {
-                copied.body = body;
-                worker.tap.offer(copied, verdict)
-            }
-            None => Err(Dropped::TooLarge),
-        };
-        if let Err(dropped) = offered {
-            worker.metrics.tee_dropped(dropped);
-        }
-    }
-}
-
 /// Returns the framing of a request; hyper has checked that there is at most one.
 fn framing_of(headers: &HeaderMap) -> Framing {
     if headers.contains_key(TRANSFER_ENCODING) {
@@ -336,12 +326,4 @@ fn framing_of(headers: &HeaderMap) -> Framing {
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse().ok());
     Framing::Length(length.unwrap_or(0))
-}
-
-fn pump_limits(worker: &Worker) -> PumpLimits {
-    PumpLimits {
-        max_body: worker.config.forward.max_body,
-        client_stall: worker.config.limits.stall_timeout,
-        upstream_stall: worker.config.upstream.response_timeout,
-    }
 }

@@ -96,6 +96,11 @@ impl Metrics {
         self.request_duration.observe(took);
     }
 
+    /// Counts a request that ended before it could be timed.
+    pub(crate) fn refused(&self, endpoint: EndpointLabel, outcome: Outcome) {
+        self.requests[endpoint.index()][outcome_index(outcome)].inc();
+    }
+
     pub(crate) fn upstream(&self, took: Duration) {
         self.upstream_duration.observe(took);
     }

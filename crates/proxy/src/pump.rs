@@ -26,17 +26,24 @@ pub(crate) struct Gathered {
     pub(crate) is_complete: bool,
 }
 
+impl Gathered {
+    /// Returns the start of a body of which nothing has been read.
+    pub(crate) fn nothing() -> Gathered {
+        Gathered {
+            pieces: Vec::new(),
+            length: 0,
+            is_complete: false,
+        }
+    }
+}
+
 /// Reads a body until its end, or until more than `limit` bytes of it are held.
 pub(crate) async fn gather(
     incoming: &mut Incoming,
     limit: usize,
     stall: Duration,
 ) -> Result<Gathered, Refusal> {
-    let mut gathered = Gathered {
-        pieces: Vec::new(),
-        length: 0,
-        is_complete: false,
-    };
+    let mut gathered = Gathered::nothing();
     while gathered.length <= limit as u64 {
         match next_piece(incoming, stall).await? {
             Some(piece) => {
@@ -162,10 +169,6 @@ impl Pump {
     pub(crate) fn hold(&mut self) -> Option<Feed> {
         self.pending.clear();
         self.feed.take()
-    }
-
-    pub(crate) fn into_copy(self) -> Copy {
-        self.copy
     }
 
     pub(crate) fn copy_mut(&mut self) -> &mut Copy {

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{MissedTickBehavior, sleep, timeout};
 
 use crate::config::Config;
 use crate::connection;
 use crate::error::BindError;
 use crate::metrics::Metrics;
+use crate::patrol::TICK;
 use crate::tap::Tap;
 use crate::upstream::Connector;
 use crate::worker::Worker;
@@ -49,7 +51,7 @@ impl Proxy {
     pub fn bind(config: Config, tap: Tap, metrics: Arc<Metrics>) -> Result<Proxy, BindError> {
         let connector = Connector::new(&config.upstream).map_err(BindError::Tls)?;
         let (address, listeners) =
-            listen(config.listen, thread_count(&config)).map_err(|source| BindError::Listen {
+            listen(config.listen, config.thread_count()).map_err(|source| BindError::Listen {
                 address: config.listen,
                 source,
             })?;
@@ -170,14 +172,16 @@ async fn serve(
     listener: TcpListener,
     mut stopping: watch::Receiver<Option<Duration>>,
 ) {
-    let (drain, draining) = watch::channel(false);
     let mut connections = JoinSet::new();
+    let patrolling = tokio::task::spawn_local(patrol(Rc::clone(&worker)));
     let grace = loop {
+        let has_room = worker.has_room();
         tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => admit(&worker, &mut connections, &draining, stream, peer),
+            accepted = listener.accept(), if has_room => match accepted {
+                Ok(accepted) => admit(&worker, &mut connections, accepted),
                 Err(error) => wait_out(&error).await,
             },
+            () = sleep(ACCEPT_PAUSE), if !has_room => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             stop = stopping.wait_for(Option::is_some) => {
                 break stop.ok().and_then(|grace| *grace).unwrap_or_default();
@@ -185,31 +189,46 @@ async fn serve(
         }
     };
     // What the kernel has already accepted for us would be reset when the listener closes.
-    while let Some(Ok((stream, peer))) = accept_now(&listener) {
-        admit(&worker, &mut connections, &draining, stream, peer);
+    while let Some(accepted) = accept_now(&listener) {
+        admit(&worker, &mut connections, accepted);
     }
     drop(listener);
-    drain.send_replace(true);
-    let deadline = Instant::now() + grace;
-    while let Ok(Some(_)) = timeout_at(deadline, connections.join_next()).await {}
+    worker.patrol.drain();
+    let finished = async {
+        while connections.join_next().await.is_some() {}
+        worker.until_idle().await;
+    };
+    let _ = timeout(grace, finished).await;
+    worker.end();
+    patrolling.abort();
+}
+
+/// Advances the clock of the thread's connections for ever.
+async fn patrol(worker: Rc<Worker>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        worker.patrol.advance(&worker.config.limits);
+    }
 }
 
 fn admit(
     worker: &Rc<Worker>,
     connections: &mut JoinSet<()>,
-    draining: &watch::Receiver<bool>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    (stream, peer): (TcpStream, SocketAddr),
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, %error, "connection gone before it was served");
         return;
     }
+    worker.make_room();
+    let registered = worker.patrol.register();
     connections.spawn_local(connection::serve(
         Rc::clone(worker),
         stream,
         peer,
-        draining.clone(),
+        registered,
     ));
 }
 
@@ -227,11 +246,11 @@ async fn wait_out(error: &io::Error) {
     }
 }
 
-fn accept_now(listener: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+fn accept_now(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
+    let mut context = Context::from_waker(Waker::noop());
     match listener.poll_accept(&mut context) {
-        std::task::Poll::Ready(accepted) => Some(accepted),
-        std::task::Poll::Pending => None,
+        Poll::Ready(accepted) => accepted.ok(),
+        Poll::Pending => None,
     }
 }
 
@@ -239,13 +258,6 @@ fn runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())
-}
-
-fn thread_count(config: &Config) -> usize {
-    match config.threads {
-        0 => thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    }
 }
 
 /// Opens one listening socket per thread, all on the same address: the kernel spreads connections over them.

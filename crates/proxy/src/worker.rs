@@ -1,14 +1,17 @@
 //! What the requests of one forwarding thread share.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
+use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::error::Fault;
 use crate::metrics::Metrics;
+use crate::patrol::{Activity, Patrol};
 use crate::tap::Tap;
 use crate::upstream::{Connector, Upstream};
 
@@ -22,6 +25,18 @@ pub(crate) struct Worker {
     pub(crate) tap: Tap,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
+    pub(crate) patrol: Rc<Patrol>,
+    in_flight: Cell<usize>,
+    /// Told when nothing is in flight any more.
+    idle: Notify,
+    is_over: Cell<bool>,
+}
+
+/// A request in flight, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    worker: Rc<Worker>,
+    activity: Rc<Activity>,
 }
 
 /// Says once in a while what would otherwise be said for every request.
@@ -46,6 +61,68 @@ impl Worker {
             tap,
             metrics,
             log: Log::default(),
+            patrol: Patrol::new(),
+            in_flight: Cell::new(0),
+            idle: Notify::new(),
+            is_over: Cell::new(false),
+        }
+    }
+
+    /// Returns whether one more connection may be accepted, if need be instead of an idle one.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.is_full() || self.patrol.has_idle()
+    }
+
+    /// Ends the connection that has been idle for longest if there is no room for another.
+    pub(crate) fn make_room(&self) {
+        if self.is_full() {
+            self.patrol.evict();
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let share = self
+            .config
+            .limits
+            .connections
+            .div_ceil(self.config.thread_count());
+        self.patrol.count() >= share.max(1)
+    }
+
+    /// Notes that a request begins.
+    pub(crate) fn begin(self: Rc<Self>, activity: Rc<Activity>) -> InFlight {
+        self.in_flight.set(self.in_flight.get() + 1);
+        activity.begin();
+        InFlight {
+            worker: self,
+            activity,
+        }
+    }
+
+    /// Waits until nothing is in flight, also of clients that have left.
+    pub(crate) async fn until_idle(&self) {
+        while self.in_flight.get() > 0 {
+            self.idle.notified().await;
+        }
+    }
+
+    /// Says that the thread ends: what is dropped from now on is not carried on.
+    pub(crate) fn end(&self) {
+        self.is_over.set(true);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.get()
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.activity.end();
+        let left = self.worker.in_flight.get() - 1;
+        self.worker.in_flight.set(left);
+        if left == 0 {
+            self.worker.idle.notify_one();
         }
     }
 }

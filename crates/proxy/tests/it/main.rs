@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod abuse;
 mod early;
 mod forwarding;
+mod limits;
 mod message;
 mod outage;
 mod sentry;

@@ -211,8 +211,8 @@ impl Answer {
         }
     }
 
-    /// Returns head and body as they go on the wire.
-    pub(crate) fn render(&self, is_head_request: bool, is_closing: bool) -> (Bytes, Bytes) {
+    /// Returns head and body as they go on the wire in answer to a request with this method.
+    pub(crate) fn render(&self, method: &str, after: After) -> (Bytes, Bytes) {
         let is_bodiless = matches!(self.status, 100..=199 | 204 | 304);
         let mut head = BytesMut::new();
         head.put_slice(format!("HTTP/1.1 {} {}\r\n", self.status, self.reason()).as_bytes());
@@ -222,11 +222,11 @@ impl Answer {
         if !is_bodiless {
             self.put_framing(&mut head);
         }
-        if is_closing || self.framing == AnswerFraming::UntilClose {
+        if after == After::Close || self.framing == AnswerFraming::UntilClose {
             put_line(&mut head, "connection", b"close");
         }
         head.put_slice(b"\r\n");
-        let body = match is_bodiless || is_head_request {
+        let body = match is_bodiless || method == "HEAD" {
             true => Bytes::new(),
             false => self.framed_body(),
         };
@@ -281,6 +281,13 @@ pub enum AnswerFraming {
     UntilClose,
 }
 
+/// What becomes of the connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    KeepAlive,
+    Close,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
     Whole,
@@ -326,9 +333,9 @@ mod tests {
     fn renders_each_framing() {
         let answer = Answer::new(200).header("X-Order", "1").body("hello");
 
-        let (head, body) = answer.render(false, false);
-        let (chunked_head, chunked) = answer.clone().chunked(2).render(false, true);
-        let (bare_head, bare) = answer.clone().until_close().render(false, false);
+        let (head, body) = answer.render("GET", After::KeepAlive);
+        let (chunked_head, chunked) = answer.clone().chunked(2).render("GET", After::Close);
+        let (bare_head, bare) = answer.clone().until_close().render("GET", After::KeepAlive);
 
         assert_eq!(
             head,
@@ -345,8 +352,8 @@ mod tests {
     fn sends_no_body_where_http_forbids_one() {
         let answer = Answer::new(200).body("hello");
 
-        let (head, body) = answer.render(true, false);
-        let (empty_head, _) = Answer::new(204).render(false, false);
+        let (head, body) = answer.render("HEAD", After::KeepAlive);
+        let (empty_head, _) = Answer::new(204).render("GET", After::KeepAlive);
 
         assert!(head.ends_with(b"content-length: 5\r\n\r\n") && body.is_empty());
         assert_eq!(empty_head, "HTTP/1.1 204 No Content\r\n\r\n");

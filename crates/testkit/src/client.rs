@@ -74,7 +74,7 @@ impl Response {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    fn parse(head: Bytes, is_head_request: bool) -> Result<Self, WireError> {
+    fn parse(head: Bytes, method: &str) -> Result<Self, WireError> {
         let mut lines = [httparse::EMPTY_HEADER; wire::MAX_HEADERS];
         let mut response = httparse::Response::new(&mut lines);
         match response.parse(&head) {
@@ -84,7 +84,7 @@ impl Response {
         let headers = wire::owned(response.headers, &head);
         let status = response.code.unwrap_or_default();
         let framing = match wire::framing(&headers)? {
-            _ if is_head_request || matches!(status, 100..=199 | 204 | 304) => Framing::None,
+            _ if method == "HEAD" || matches!(status, 100..=199 | 204 | 304) => Framing::None,
             Framing::None => Framing::UntilClose,
             framing => framing,
         };
@@ -236,7 +236,7 @@ impl ResponseReader {
 
     async fn response(&mut self, method: &str) -> Result<Response, ClientError> {
         let head = self.0.head().await?.ok_or(ClientError::Unanswered)?;
-        let mut response = Response::parse(head, method == "HEAD")?;
+        let mut response = Response::parse(head, method)?;
         let mut body = BodyBuffer::new(response.framing, MAX_BODY);
         self.0.body(response.framing, &mut body).await?;
         (response.framed_body, response.body, _) = body.finish();

@@ -1,10 +1,11 @@
 //! What a fake has seen: kept within bounds, counted without them, and awaitable.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// Fewer records than wanted came in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +45,7 @@ pub(crate) struct Recorder<T> {
     what: &'static str,
     bounds: Bounds,
     kept: Mutex<Kept<T>>,
-    seen: watch::Sender<usize>,
+    news: Notify,
 }
 
 impl<T: Clone> Recorder<T> {
@@ -55,25 +56,16 @@ impl<T: Clone> Recorder<T> {
             kept: Mutex::new(Kept {
                 records: VecDeque::new(),
                 bytes: 0,
-                dropped: 0,
+                seen: 0,
             }),
-            seen: watch::Sender::new(0),
+            news: Notify::new(),
         }
     }
 
     /// Adds a record of `bytes` bytes and drops the oldest ones past the bounds.
     pub(crate) fn push(&self, record: T, bytes: usize) {
-        let mut kept = self.lock();
-        kept.records.push_back((record, bytes));
-        kept.bytes += bytes;
-        while kept.records.len() > self.bounds.records || kept.bytes > self.bounds.bytes {
-            let Some((_, freed)) = kept.records.pop_front() else {
-                break;
-            };
-            kept.bytes -= freed;
-            kept.dropped += 1;
-        }
-        self.seen.send_modify(|seen| *seen += 1);
+        self.lock().push(record, bytes, self.bounds);
+        self.news.notify_waiters();
     }
 
     pub(crate) fn all(&self) -> Vec<T> {
@@ -86,15 +78,15 @@ impl<T: Clone> Recorder<T> {
 
     /// Returns how many records were dropped since the last `clear`.
     pub(crate) fn dropped(&self) -> usize {
-        self.lock().dropped
+        let kept = self.lock();
+        kept.seen - kept.records.len()
     }
 
     pub(crate) fn clear(&self) {
         let mut kept = self.lock();
         kept.records.clear();
         kept.bytes = 0;
-        kept.dropped = 0;
-        self.seen.send_replace(0);
+        kept.seen = 0;
     }
 
     /// Returns the kept records as soon as `wanted` were seen since the last `clear`.
@@ -103,16 +95,25 @@ impl<T: Clone> Recorder<T> {
         wanted: usize,
         within: Duration,
     ) -> Result<Vec<T>, NotArrived> {
-        let mut seen = self.seen.subscribe();
-        let enough = seen.wait_for(|seen| *seen >= wanted);
-        match tokio::time::timeout(within, enough).await {
-            Ok(_) => Ok(self.all()),
+        match tokio::time::timeout(within, self.enough(wanted)).await {
+            Ok(()) => Ok(self.all()),
             Err(_) => Err(NotArrived {
                 what: self.what,
                 wanted,
-                arrived: *self.seen.borrow(),
+                arrived: self.lock().seen,
                 waited: within,
             }),
+        }
+    }
+
+    async fn enough(&self, wanted: usize) {
+        loop {
+            let mut news = pin!(self.news.notified());
+            news.as_mut().enable();
+            if self.lock().seen >= wanted {
+                return;
+            }
+            news.await;
         }
     }
 
@@ -125,7 +126,21 @@ impl<T: Clone> Recorder<T> {
 struct Kept<T> {
     records: VecDeque<(T, usize)>,
     bytes: usize,
-    dropped: usize,
+    seen: usize,
+}
+
+impl<T> Kept<T> {
+    fn push(&mut self, record: T, bytes: usize, bounds: Bounds) {
+        self.records.push_back((record, bytes));
+        self.bytes += bytes;
+        self.seen += 1;
+        while self.records.len() > bounds.records || self.bytes > bounds.bytes {
+            let Some((_, freed)) = self.records.pop_front() else {
+                break;
+            };
+            self.bytes -= freed;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -115,6 +115,8 @@ impl RobotSimulator {
 
     /// Waits until `count` messages were shown since the last `clear`, and returns those that are kept.
     ///
+    /// Under a paused tokio clock the time limit passes as soon as everything waits for the network.
+    ///
     /// # Errors
     ///
     /// When fewer came in time.
@@ -160,6 +162,8 @@ impl RobotSimulator {
     }
 
     /// Waits until `count` requests came since the last `clear`, and returns those that are kept.
+    ///
+    /// Under a paused tokio clock the time limit passes as soon as everything waits for the network.
     ///
     /// # Errors
     ///

@@ -107,6 +107,8 @@ impl FakeSentry {
 
     /// Waits until `count` requests came since the last `clear`, and returns those that are kept.
     ///
+    /// Under a paused tokio clock the time limit passes as soon as everything waits for the network.
+    ///
     /// # Errors
     ///
     /// When fewer came in time.

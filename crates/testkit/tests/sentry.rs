@@ -128,6 +128,39 @@ async fn answers_early_and_still_reads_the_whole_body() {
 }
 
 #[tokio::test]
+async fn hands_an_early_answer_to_a_client_that_is_still_writing() {
+    let sentry = FakeSentry::start().await.unwrap();
+    sentry
+        .script()
+        .next(Behaviour::status(413).never_reading_on().closing());
+    let request = SdkRequest::new("POST", "/").body(vec![b'x'; 32 << 20]);
+
+    let answer = client(&sentry).await.send(&request).await.unwrap();
+
+    assert_eq!(answer.status, 413);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_requests_from_many_connections_at_once() {
+    let sentry = std::sync::Arc::new(FakeSentry::start().await.unwrap());
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let address = sentry.address();
+        senders.spawn(async move {
+            let mut client = Client::connect(address).await.unwrap();
+            for _ in 0..100 {
+                client.send(&event(ID)).await.unwrap();
+            }
+        });
+    }
+
+    let received = sentry.wait_for(800, SOON).await.unwrap();
+    senders.join_all().await;
+
+    assert_eq!((received.len(), sentry.connections()), (800, 8));
+}
+
+#[tokio::test]
 async fn neither_reads_on_nor_closes_after_an_early_answer() {
     let sentry = FakeSentry::start().await.unwrap();
     sentry

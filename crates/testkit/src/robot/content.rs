@@ -337,14 +337,7 @@ mod tests {
 
     #[test]
     fn refuses_missing_empty_misspelt_and_mistyped_fields() {
-        let card = |rest: Value| {
-            let mut card = json!({"title": "t", "text": "x"});
-            card.as_object_mut()
-                .unwrap()
-                .extend(rest.as_object().unwrap().clone());
-            json!({"msgtype": "actionCard", "actionCard": card})
-        };
-        let table = [
+        refuses(&[
             (json!({}), 400_105),
             (json!({"msgtype": 1}), 400_105),
             (json!({"msgtype": "action_card"}), 400_105),
@@ -355,12 +348,6 @@ mod tests {
             (json!({"msgtype": "text"}), 400_201),
             (json!({"msgtype": "text", "text": "hi"}), 400_201),
             (json!({"msgtype": "text", "text": {"content": 1}}), 400_202),
-            (json!({"msgtype": "link", "link": {}}), 400_302),
-            (json!({"msgtype": "link", "link": {"text": "x"}}), 400_303),
-            (
-                json!({"msgtype": "link", "link": {"text": "x", "title": "t", "messageURL": "http://a"}}),
-                400_304,
-            ),
             (json!({"msgtype": "markdown"}), 400_401),
             (
                 json!({"msgtype": "markdown", "markdown": {"text": "x"}}),
@@ -370,6 +357,18 @@ mod tests {
                 json!({"msgtype": "markdown", "markdown": {"title": "t", "text": " "}}),
                 400_403,
             ),
+            (link(json!({})), 400_302),
+            (link(json!({"text": "x"})), 400_303),
+            (
+                link(json!({"text": "x", "title": "t", "messageURL": "http://a"})),
+                400_304,
+            ),
+        ]);
+    }
+
+    #[test]
+    fn refuses_cards_without_something_to_click() {
+        refuses(&[
             (
                 json!({"msgtype": "actionCard", "actionCard": {"text": "x"}}),
                 400_502,
@@ -385,6 +384,7 @@ mod tests {
             ),
             (card(json!({})), 400_506),
             (card(json!({"btns": []})), 400_506),
+            (card(json!({"btns": ["a"]})), 400_506),
             (card(json!({"btns": [{"actionURL": "http://a"}]})), 400_507),
             (
                 card(json!({"btns": [{"title": "a", "actionUrl": "http://a"}]})),
@@ -392,21 +392,18 @@ mod tests {
             ),
             (json!({"msgtype": "feedCard", "feedCard": {}}), 400_602),
             (
-                json!({"msgtype": "feedCard", "feedCard": {"links": [
-                    {"title": "t", "messageUrl": "http://a", "picURL": "http://b"}]}}),
+                feed(json!({"messageURL": "http://a", "picURL": "http://b"})),
+                400_603,
+            ),
+            (
+                feed(json!({"title": "t", "messageUrl": "http://a", "picURL": "http://b"})),
                 400_604,
             ),
             (
-                json!({"msgtype": "feedCard", "feedCard": {"links": [
-                    {"title": "t", "messageURL": "http://a", "picUrl": "http://b"}]}}),
+                feed(json!({"title": "t", "messageURL": "http://a", "picUrl": "http://b"})),
                 400_605,
             ),
-        ];
-        for (body, errcode) in table {
-            let (content, _) = read(&body);
-
-            assert_eq!(content.unwrap_err().errcode(), errcode, "{body}");
-        }
+        ]);
     }
 
     #[test]
@@ -432,6 +429,29 @@ mod tests {
             assert!(content.is_ok());
             assert_eq!(warnings, [expected]);
         }
+    }
+
+    fn refuses(table: &[(Value, i64)]) {
+        for (body, errcode) in table {
+            let (content, _) = read(body);
+
+            assert_eq!(content.unwrap_err().errcode(), *errcode, "{body}");
+        }
+    }
+
+    fn link(link: Value) -> Value {
+        json!({"msgtype": "link", "link": link})
+    }
+
+    fn card(rest: Value) -> Value {
+        let mut card = json!({"msgtype": "actionCard", "actionCard": rest});
+        card["actionCard"]["title"] = json!("t");
+        card["actionCard"]["text"] = json!("x");
+        card
+    }
+
+    fn feed(item: Value) -> Value {
+        json!({"msgtype": "feedCard", "feedCard": {"links": [item]}})
     }
 
     fn read(body: &Value) -> (Result<Content, Reason>, Vec<String>) {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{Malformed, Stage};
 use crate::behaviour::{
-    Answer, AnswerFraming, Behaviour, Break, Pace, Point, Reading, Reply, put_chunk,
+    After, Answer, AnswerFraming, Behaviour, Break, Pace, Point, Reading, Reply, put_chunk,
 };
 use crate::received::{Origin, Received};
 use crate::wire::{BodyBuffer, Source, WireError};
@@ -140,11 +140,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     }
 
     fn render(&self, answer: &Answer, request: &Received, behaviour: &Behaviour) -> (Bytes, Bytes) {
-        answer.render(request.method == "HEAD", is_final(request, behaviour))
+        let after = match is_final(request, behaviour) {
+            true => After::Close,
+            false => After::KeepAlive,
+        };
+        answer.render(&request.method, after)
     }
 
     async fn answer_endlessly(&mut self) -> ControlFlow<Ending> {
-        let (head, _) = Answer::new(200).chunked(1).render(true, false);
+        let (head, _) = Answer::new(200).chunked(1).render("HEAD", After::KeepAlive);
         self.write(&head).await?;
         let mut chunk = BytesMut::new();
         put_chunk(&mut chunk, &[b'x'; ENDLESS_CHUNK]);
@@ -161,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             why: error.to_string(),
         };
         self.stage.malformed.push(malformed, size);
-        let (head, _) = Answer::new(400).render(false, true);
+        let (head, _) = Answer::new(400).render("GET", After::Close);
         self.write(&head).await?;
         ControlFlow::Break(Ending::Fin)
     }

@@ -97,3 +97,65 @@ impl DecodeError {
         }
     }
 }
+
+/// Why a decoded body, or one item of it, could not be read. None of them is helped by another try.
+#[derive(Debug, Error)]
+pub enum ParseError {
+    /// The body is no JSON, even after repair.
+    #[error("not valid JSON")]
+    InvalidJson(#[source] serde_json::Error),
+    /// The body is JSON, but not an object.
+    #[error("not a JSON object")]
+    NotAnObject,
+    /// The envelope cannot be split.
+    #[error("not a valid envelope")]
+    Envelope(#[from] EnvelopeError),
+}
+
+impl ParseError {
+    /// Returns the error's name, one of a closed set.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::InvalidJson(_) => "invalid_json",
+            Self::NotAnObject => "not_an_object",
+            Self::Envelope(error) => error.reason(),
+        }
+    }
+}
+
+/// Where an envelope stops making sense; Sentry refuses the whole of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum EnvelopeError {
+    /// The first line is no JSON object.
+    #[error("envelope header is not a JSON object")]
+    InvalidHeader,
+    /// An item does not start with a JSON object that has a `type` and a sound `length`.
+    #[error("item header is not a JSON object with a type")]
+    InvalidItemHeader,
+    /// A header is longer than 64 KiB.
+    #[error("header longer than 64 KiB")]
+    HeaderTooLarge,
+    /// An item is said to be longer than what is left.
+    #[error("item longer than the rest of the envelope")]
+    LengthPastEnd,
+    /// There is something else than a line break behind a header or an item.
+    #[error("no line break behind a header or an item")]
+    MissingNewline,
+    /// There are more than 500 items.
+    #[error("more than 500 items")]
+    TooManyItems,
+}
+
+impl EnvelopeError {
+    /// Returns the error's name, one of a closed set.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::InvalidHeader => "invalid_envelope_header",
+            Self::InvalidItemHeader => "invalid_item_header",
+            Self::HeaderTooLarge => "header_too_large",
+            Self::LengthPastEnd => "length_past_end",
+            Self::MissingNewline => "missing_newline",
+            Self::TooManyItems => "too_many_items",
+        }
+    }
+}

@@ -358,7 +358,7 @@ impl<'a> User<'a> {
 /// The HTTP request that was being served.
 #[derive(Debug, Clone, Default)]
 pub struct HttpRequest<'a> {
-    /// The URL, without fragment.
+    /// The URL, without query and fragment, which may hold secrets.
     pub url: Option<Text<'a>>,
     /// The method.
     pub method: Option<Text<'a>>,

@@ -1,0 +1,165 @@
+//! What Sentry calls an event: its title, culprit and location.
+//!
+//! Source: Sentry, `src/sentry/eventtypes/{base,error,security}.py`, `src/sentry/culprit.py`, `src/sentry/event_manager.py`.
+
+mod culprit;
+
+use std::borrow::Cow;
+
+use crate::model::{Event, EventKind, Exception, Frame, Stacktrace};
+
+pub use culprit::culprit;
+
+/// Returns the title of an event, one line.
+///
+/// It is the client's title if it sent one; else for an error `Type: first line of value`, for a message its first line,
+/// for a security report its sentence. Value and message are cut to 256 characters, as Sentry does since 2025.
+pub fn title(event: &Event<'_>) -> String {
+    title_with(event, main_exception(event))
+}
+
+/// As [`title`], with another main exception than the last, as exception groups name it.
+pub fn title_with(event: &Event<'_>, main: Option<&Exception<'_>>) -> String {
+    if let Some(title) = &event.title {
+        return title.to_string();
+    }
+    match event.kind {
+        EventKind::Error => Metadata::of(event, main).title(),
+        EventKind::Default => message_line(event).unwrap_or_else(|| "<unlabeled event>".to_owned()),
+        EventKind::Csp | EventKind::Security => security_title(event),
+        EventKind::Transaction | EventKind::Feedback => {
+            let transaction = event.transaction.as_deref();
+            transaction.unwrap_or("<unlabeled transaction>").to_owned()
+        }
+    }
+}
+
+/// The parts of an error's title, which Sentry keeps beside it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata<'e> {
+    /// The exception's type, at most 128 characters; `None` when the SDK made it up.
+    pub ty: Option<Cow<'e, str>>,
+    /// The exception's value, at most 1024 characters.
+    pub value: Option<Cow<'e, str>>,
+    /// The crash frame's function.
+    pub function: Option<&'e str>,
+    /// The crash frame's file.
+    pub filename: Option<&'e str>,
+}
+
+impl<'e> Metadata<'e> {
+    /// Returns the parts for a main exception; without one, only those of the crash frame.
+    pub fn of(event: &'e Event<'_>, main: Option<&'e Exception<'_>>) -> Self {
+        let frame = crash_frame(event);
+        let typed = main.filter(|exception| !exception.mechanism.synthetic);
+        Self {
+            ty: typed.map(|exception| cut(exception.ty.as_deref().unwrap_or("Error"), MAX_TYPE)),
+            value: main
+                .and_then(|exception| exception.value.as_deref())
+                .map(|value| cut(value, MAX_VALUE)),
+            function: frame.and_then(|frame| frame.function.as_deref()),
+            filename: frame.and_then(file),
+        }
+    }
+
+    fn title(&self) -> String {
+        let Some(ty) = &self.ty else {
+            return self.function.unwrap_or("<unknown>").to_owned();
+        };
+        match self.value.as_deref().map(first_line) {
+            Some(line) if !line.is_empty() => format!("{ty}: {}", cut(line, MAX_LINE)),
+            Some(_) | None => ty.to_string(),
+        }
+    }
+}
+
+/// Returns the exception that gives an error its title: the last, which is the outermost.
+pub fn main_exception<'e, 'a>(event: &'e Event<'a>) -> Option<&'e Exception<'a>> {
+    event.exceptions.last()
+}
+
+/// Returns where an event happened: the crash frame's file, the subject of a security report, nothing for a message.
+pub fn location<'e>(event: &'e Event<'_>) -> Option<Cow<'e, str>> {
+    match event.kind {
+        EventKind::Error => crash_frame(event).and_then(file).map(Cow::Borrowed),
+        EventKind::Csp | EventKind::Security => {
+            event.security.as_ref().map(|report| report.subject())
+        }
+        EventKind::Default | EventKind::Transaction | EventKind::Feedback => None,
+    }
+}
+
+/// Returns the frame where an event happened: the innermost frame in the application with a known function, else the
+/// innermost with a known function.
+///
+/// It is sought in the last exception's stack, else the event's own, else the only thread's.
+pub fn crash_frame<'e, 'a>(event: &'e Event<'a>) -> Option<&'e Frame<'a>> {
+    let stack = crash_stack(event)?;
+    let known = stack.frames.iter().rev().filter(|frame| is_known(frame));
+    known
+        .clone()
+        .find(|frame| frame.in_app == Some(true))
+        .or_else(|| known.clone().next())
+}
+
+fn crash_stack<'e, 'a>(event: &'e Event<'a>) -> Option<&'e Stacktrace<'a>> {
+    let of_exception = event
+        .exceptions
+        .last()
+        .and_then(|last| last.stacktrace.as_ref());
+    of_exception
+        .or(event.stacktrace.as_ref())
+        .or(match event.threads.as_slice() {
+            [only] => only.stacktrace.as_ref(),
+            _ => None,
+        })
+}
+
+fn is_known(frame: &Frame<'_>) -> bool {
+    let function = frame.function.as_deref();
+    !matches!(function, None | Some("<redacted>" | "<unknown>"))
+}
+
+fn file<'e>(frame: &'e Frame<'_>) -> Option<&'e str> {
+    frame.filename.as_deref().or(frame.abs_path.as_deref())
+}
+
+fn security_title(event: &Event<'_>) -> String {
+    let computed = || event.security.as_ref().map(|report| report.message());
+    message_line(event)
+        .or_else(computed)
+        .unwrap_or_else(|| "<untitled>".to_owned())
+}
+
+fn message_line(event: &Event<'_>) -> Option<String> {
+    let text = event.logentry.as_ref()?.text()?.trim();
+    (!text.is_empty()).then(|| cut(first_line(text), MAX_LINE).into_owned())
+}
+
+/// Lines end where Python's `str.splitlines` ends them.
+fn first_line(text: &str) -> &str {
+    let is_break = |c| {
+        matches!(
+            c,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'
+                ..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
+    };
+    text.split(is_break).next().unwrap_or(text)
+}
+
+/// Returns the text, or its first characters and `...`, at most `max` characters in all.
+fn cut(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max || text.chars().nth(max).is_none() {
+        return Cow::Borrowed(text);
+    }
+    let kept: String = text.chars().take(max - ELLIPSIS.len()).collect();
+    Cow::Owned(kept + ELLIPSIS)
+}
+
+const ELLIPSIS: &str = "...";
+
+/// Characters of the exception's type, of its value, and of one line of text in a title (100 before February 2025).
+const MAX_TYPE: usize = 128;
+const MAX_VALUE: usize = 1024;
+const MAX_LINE: usize = 256;

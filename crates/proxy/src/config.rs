@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
@@ -10,6 +11,10 @@ use event::auth::PublicKey;
 use event::endpoint::ProjectId;
 use http::uri::Authority;
 use http::{HeaderValue, Uri};
+
+mod proxy;
+
+pub use self::proxy::{HttpProxy, HttpProxyError};
 
 /// Everything the proxy needs to know; [`Default`] holds the documented defaults.
 #[derive(Debug, Clone)]
@@ -24,6 +29,8 @@ pub struct Config {
     pub forward: ForwardConfig,
     /// The path of the browser SDKs' `tunnel` option, such as `/tunnel`; `None` switches it off.
     pub tunnel_path: Option<String>,
+    /// The certificate with which SDKs are served over HTTPS, HTTP/1.1 and HTTP/2; `None` means plain HTTP.
+    pub tls: Option<KeyPair>,
     /// How much of the traffic is copied for the alert pipeline.
     pub tee: TeeConfig,
     /// What a client may cost us.
@@ -39,6 +46,32 @@ pub struct UpstreamConfig {
     pub connect_timeout: Duration,
     /// The longest time from the end of the request to the head of the answer, and between two pieces of the answer.
     pub response_timeout: Duration,
+    /// A PEM file of certificate authorities to trust besides the operating system's.
+    pub ca_file: Option<PathBuf>,
+    /// The certificate to show to Sentry.
+    pub client_cert: Option<KeyPair>,
+    /// The HTTP proxy through which Sentry is reached over https; see [`HttpProxy::find`].
+    pub proxy: Option<HttpProxy>,
+    /// Projects that live elsewhere; the first that lists a project wins.
+    pub routes: Vec<UpstreamRoute>,
+}
+
+/// Projects that live at another address than the others.
+#[derive(Debug, Clone)]
+pub struct UpstreamRoute {
+    /// The projects.
+    pub projects: Vec<ProjectId>,
+    /// Their Sentry.
+    pub url: Origin,
+}
+
+/// A certificate with its private key, as PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPair {
+    /// The certificate, followed by those that lead to its authority.
+    pub cert_file: PathBuf,
+    /// The private key: PKCS#8, PKCS#1 or SEC1, not encrypted.
+    pub key_file: PathBuf,
 }
 
 /// What is forwarded, and how.
@@ -138,6 +171,7 @@ impl Default for Config {
             upstream: UpstreamConfig::default(),
             forward: ForwardConfig::default(),
             tunnel_path: None,
+            tls: None,
             tee: TeeConfig::default(),
             limits: Limits::default(),
         }
@@ -154,6 +188,10 @@ impl Default for UpstreamConfig {
             },
             connect_timeout: Duration::from_secs(3),
             response_timeout: Duration::from_secs(30),
+            ca_file: None,
+            client_cert: None,
+            proxy: None,
+            routes: Vec::new(),
         }
     }
 }

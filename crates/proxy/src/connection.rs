@@ -1,24 +1,29 @@
 //! One client's connection: waits for its first byte, then reads requests from it until either side has had enough.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1::{Builder, Connection};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadBuf};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::answer::{self, Refusal};
 use crate::body::AnswerBody;
+use crate::config::Limits;
 use crate::handler;
 use crate::headers::Forwarded;
 use crate::metrics::Outcome;
@@ -44,84 +49,161 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     registered: Registered,
 ) {
-    if has_spoken(&stream, &registered.activity).await {
-        Box::pin(serve_http(
-            worker,
-            stream,
-            peer,
-            Rc::clone(&registered.activity),
-        ))
-        .await;
+    if !has_spoken(&stream, &registered.activity).await {
+        return;
+    }
+    let plan = Arc::clone(&worker.settings().plan);
+    let opened = Opened {
+        worker,
+        peer,
+        activity: Rc::clone(&registered.activity),
+        limits: plan.config.limits,
+    };
+    match &plan.tls {
+        None => Box::pin(opened.serve_http1(stream, PLAIN)).await,
+        Some(tls) => Box::pin(opened.serve_tls(stream, TlsAcceptor::from(Arc::clone(tls)))).await,
     }
 }
 
-async fn serve_http(
+/// A connection whose client has spoken.
+struct Opened {
     worker: Rc<Worker>,
-    stream: TcpStream,
     peer: SocketAddr,
     activity: Rc<Activity>,
-) {
-    let forwarded = Forwarded {
-        peer: address_value(peer),
-        protocol: HeaderValue::from_static("http"),
-    };
-    let client = Rc::new(Client {
-        peer,
-        forwarded,
-        activity: Rc::clone(&activity),
-    });
-    let limits = &worker.config.limits;
-    let screen = Screen::new(stream, limits.max_head, Rc::clone(&activity));
-    let handler = Handler {
-        worker: Rc::clone(&worker),
-        client,
-    };
-    let mut connection = Builder::new()
-        .preserve_header_case(true)
-        .half_close(true)
-        .auto_date_header(false)
-        .header_read_timeout(None)
-        .max_buf_size(READ_BUFFER.max(limits.max_head))
-        .serve_connection(TokioIo::new(screen), handler);
+    limits: Limits,
+}
 
-    match drive(&mut connection, &activity).await {
-        Ended::Finished(result) => {
-            let has_answered = report(&worker, peer, result);
-            let screen = connection.into_parts().io.into_inner();
-            part(&worker, screen, has_answered).await;
+impl Opened {
+    async fn serve_tls(self, stream: TcpStream, acceptor: TlsAcceptor) {
+        let stream = match timeout(self.limits.header_timeout, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return tracing::debug!(peer = %self.peer, error = &error as &dyn Error, "no TLS with a client");
+            }
+            Err(_) => return tracing::debug!(peer = %self.peer, "no TLS with a client in time"),
+        };
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.serve_http2(stream).await;
+        } else {
+            self.serve_http1(stream, ENCRYPTED).await;
         }
-        Ended::Abandoned => tracing::debug!(%peer, "client does not read its answer"),
+    }
+
+    async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
+        self,
+        stream: S,
+        protocol: HeaderValue,
+    ) {
+        let screen = Screen::new(stream, self.limits.max_head, Rc::clone(&self.activity));
+        let mut connection = http1::Builder::new()
+            .preserve_header_case(true)
+            .half_close(true)
+            .auto_date_header(false)
+            .header_read_timeout(None)
+            .max_buf_size(READ_BUFFER.max(self.limits.max_head))
+            .serve_connection(TokioIo::new(screen), self.handler(protocol));
+
+        let ended = drive(&self.activity, |context, task| {
+            if task == Task::Finish {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            Pin::new(&mut connection).poll(context)
+        });
+        if let Some(result) = ended.await {
+            let has_answered = self.report(result);
+            let screen = connection.into_parts().io.into_inner();
+            part(&self.worker, screen, has_answered).await;
+        }
+    }
+
+    async fn serve_http2<S: AsyncRead + AsyncWrite + Unpin + 'static>(self, stream: S) {
+        let mut connection = http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .auto_date_header(false)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(u32::try_from(self.limits.max_head).unwrap_or(u32::MAX))
+            .keep_alive_interval(self.limits.stall_timeout)
+            .keep_alive_timeout(self.limits.stall_timeout)
+            .serve_connection(TokioIo::new(stream), self.handler(ENCRYPTED));
+
+        let ended = drive(&self.activity, |context, task| {
+            if matches!(task, Task::Finish | Task::FinishIdle) {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            Pin::new(&mut connection).poll(context)
+        });
+        if let Some(result) = ended.await {
+            self.report(result);
+        }
+    }
+
+    fn handler(&self, protocol: HeaderValue) -> Handler {
+        let forwarded = Forwarded {
+            peer: address_value(self.peer),
+            protocol,
+        };
+        let client = Rc::new(Client {
+            peer: self.peer,
+            forwarded,
+            activity: Rc::clone(&self.activity),
+        });
+        Handler {
+            worker: Rc::clone(&self.worker),
+            client,
+        }
+    }
+
+    /// Accounts for what hyper ended with; returns whether it has refused a request by itself.
+    fn report(&self, result: hyper::Result<()>) -> bool {
+        let Err(error) = result else { return false };
+        tracing::debug!(peer = %self.peer, error = &error as &dyn Error, "connection ended");
+        if error.is_parse() {
+            self.worker
+                .metrics
+                .refused(EndpointLabel::NONE, Outcome::Refused(Refusal::Malformed));
+        }
+        error.is_parse()
     }
 }
 
-enum Ended {
-    Finished(hyper::Result<()>),
-    Abandoned,
+/// What a connection has to do besides going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    None,
+    /// End when nothing is in flight any more.
+    Finish,
+    /// The same, because the client was silent for long; over HTTP/1 the screen sees to it.
+    FinishIdle,
 }
 
-/// Runs the connection, and does what the patrol says.
-async fn drive<S>(
-    connection: &mut Connection<TokioIo<Screen<S>>, Handler>,
+/// Runs a connection, and does what the patrol says; `None` when it was abandoned.
+async fn drive(
     activity: &Activity,
-) -> Ended
-where
-    TokioIo<Screen<S>>: hyper::rt::Read + hyper::rt::Write + Unpin,
-{
-    let mut is_draining = false;
+    mut poll: impl FnMut(&mut Context<'_>, Task) -> Poll<hyper::Result<()>>,
+) -> Option<hyper::Result<()>> {
+    let mut done = Task::None;
     poll_fn(|context| {
-        match activity.order(context) {
-            Order::End => return Poll::Ready(Ended::Abandoned),
-            Order::Drain if !is_draining => {
-                is_draining = true;
-                Pin::new(&mut *connection).graceful_shutdown();
-            }
-            Order::None | Order::Drain | Order::StopReading => {}
-        }
-        Pin::new(&mut *connection)
-            .poll(context)
-            .map(Ended::Finished)
+        let task = match activity.order(context) {
+            Order::End => return Poll::Ready(None),
+            Order::Drain => Task::Finish,
+            Order::StopReading => Task::FinishIdle,
+            Order::None => Task::None,
+        };
+        let news = if task == done { Task::None } else { task };
+        done = task;
+        poll(context, news).map(Some)
     })
     .await
+}
+
+/// Runs the tasks of an HTTP/2 connection on its own thread.
+#[derive(Debug, Clone, Copy)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
 }
 
 /// Waits for the first byte; `false` when the connection ends before it.
@@ -137,20 +219,12 @@ async fn has_spoken(stream: &TcpStream, activity: &Activity) -> bool {
     .await
 }
 
-/// Accounts for what hyper ended with; returns whether it has refused a request by itself.
-fn report(worker: &Worker, peer: SocketAddr, result: hyper::Result<()>) -> bool {
-    let Err(error) = result else { return false };
-    tracing::debug!(%peer, error = &error as &dyn std::error::Error, "connection ended");
-    if error.is_parse() {
-        worker
-            .metrics
-            .refused(EndpointLabel::NONE, Outcome::Refused(Refusal::Malformed));
-    }
-    error.is_parse()
-}
-
 /// Says the last word, and gives the client time to hear it: closing a socket with unread input would take it back.
-async fn part(worker: &Worker, screen: Screen<TcpStream>, has_answered: bool) {
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+    worker: &Worker,
+    screen: Screen<S>,
+    has_answered: bool,
+) {
     let (fault, has_unread) = (screen.fault(), screen.has_unread());
     let mut stream = screen.into_inner();
     if let (Some(Fault::Head(fault)), false) = (fault, has_answered) {
@@ -223,6 +297,13 @@ fn address_value(peer: SocketAddr) -> HeaderValue {
     let text = peer.ip().to_canonical().to_string();
     HeaderValue::from_str(&text).expect("an address is visible ASCII")
 }
+
+/// What `X-Forwarded-Proto` says.
+const PLAIN: HeaderValue = HeaderValue::from_static("http");
+const ENCRYPTED: HeaderValue = HeaderValue::from_static("https");
+
+/// Requests of one HTTP/2 connection at once.
+const MAX_STREAMS: u32 = 128;
 
 /// Bytes read at once from a client whose body is large.
 const READ_BUFFER: usize = 256 << 10;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why the proxy could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +19,19 @@ pub enum BindError {
     /// A forwarding thread cannot be set up.
     #[error("cannot set up a forwarding thread")]
     Thread(#[source] io::Error),
-    /// TLS towards Sentry cannot be set up.
-    #[error("cannot set up TLS towards Sentry")]
+    /// TLS cannot be set up as configured.
+    #[error("cannot set up TLS")]
+    Tls(#[source] TlsError),
+}
+
+/// Why a running proxy keeps its configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A value can only change by a restart.
+    #[error("`{0}` can only change by a restart")]
+    NeedsRestart(&'static str),
+    /// TLS cannot be set up as the new configuration says.
+    #[error("cannot set up TLS")]
     Tls(#[source] TlsError),
 }
 
@@ -29,6 +41,21 @@ pub enum TlsError {
     /// The host is no name or address that a certificate could be for.
     #[error("`{0}` is not a name a certificate can be for")]
     Name(String),
+    /// A PEM file cannot be read.
+    #[error("cannot read `{file}`")]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A PEM file holds no certificate.
+    #[error("no certificate in `{file}`")]
+    Empty {
+        /// The file.
+        file: PathBuf,
+    },
     /// The settings do not fit together.
     #[error("the TLS settings do not fit together")]
     Settings(#[source] rustls::Error),

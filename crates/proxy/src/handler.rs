@@ -6,7 +6,8 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use event::endpoint::EndpointKind;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response, request};
+use http::{HeaderMap, Request, Response, Version, request};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
@@ -20,8 +21,8 @@ use crate::pump::{Copy, Gathered, Pump, PumpLimits, Stop, gather};
 use crate::route::{self, EndpointLabel, Route};
 use crate::screen;
 use crate::tap::{Copied, Dropped, Verdict};
-use crate::upstream::Lease;
-use crate::worker::Worker;
+use crate::upstream::{Lease, Upstream};
+use crate::worker::{Settings, Worker};
 
 /// Carries one request through and returns its answer. Counts exactly one outcome.
 pub(crate) async fn handle(
@@ -31,14 +32,20 @@ pub(crate) async fn handle(
 ) -> Response<AnswerBody> {
     let started = Instant::now();
     let _in_flight = Rc::clone(&worker).begin(Rc::clone(&client.activity));
-    let (head, incoming) = request.into_parts();
-    let (label, done) = match route::find(&worker.config, &head) {
-        Ok(route) => (
-            route.label,
-            Exchange::new(&worker, &client, route, &head)
-                .run(head, incoming)
-                .await,
-        ),
+    let (mut head, incoming) = request.into_parts();
+    if head.version == Version::HTTP_2 {
+        headers::from_http2(&mut head, incoming.is_end_stream());
+    }
+    let settings = worker.settings();
+    let (label, done) = match route::find(&settings, &head) {
+        Ok(route) => {
+            let label = route.label;
+            let done = match Exchange::new(&worker, &settings, &client, route, &head) {
+                Ok(exchange) => exchange.run(head, incoming).await,
+                Err(refusal) => Done::refused(refusal),
+            };
+            (label, done)
+        }
         Err(refusal) => (EndpointLabel::NONE, Done::refused(refusal)),
     };
 
@@ -56,6 +63,8 @@ struct Done {
 /// A request that goes to Sentry.
 struct Exchange<'w> {
     worker: &'w Worker,
+    settings: &'w Settings,
+    upstream: &'w Upstream,
     client: &'w Client,
     route: Route,
     framing: Framing,
@@ -78,22 +87,27 @@ impl Done {
 impl<'w> Exchange<'w> {
     fn new(
         worker: &'w Worker,
+        settings: &'w Settings,
         client: &'w Client,
         route: Route,
         head: &request::Parts,
-    ) -> Exchange<'w> {
+    ) -> Result<Exchange<'w>, Refusal> {
+        let framing = framing_of(&head.headers)?;
+        let upstream = settings.upstreams.of(route.endpoint.project);
         let draft = draft(&route, head, client);
-        Exchange {
+        Ok(Exchange {
             worker,
+            settings,
+            upstream,
             client,
             route,
-            framing: framing_of(&head.headers),
+            framing,
             draft,
-        }
+        })
     }
 
     async fn run(self, mut head: request::Parts, incoming: Incoming) -> Done {
-        if matches!(self.framing, Framing::Length(length) if length > self.worker.config.forward.max_body)
+        if matches!(self.framing, Framing::Length(length) if length > self.settings.config().forward.max_body)
         {
             return Done::refused(Refusal::TooLarge);
         }
@@ -109,27 +123,27 @@ impl<'w> Exchange<'w> {
     /// Makes the request's head the one that Sentry gets.
     fn prepare(&self, head: &mut request::Parts) {
         head.uri = self.route.target.clone();
-        head.version = http::Version::HTTP_11;
+        head.version = Version::HTTP_11;
         head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let client_ip = self.worker.config.forward.client_ip;
+        let client_ip = self.settings.config().forward.client_ip;
         headers::towards_upstream(
             &mut head.headers,
             &self.client.forwarded,
             client_ip,
-            &self.worker.host,
+            self.upstream.host(),
         );
     }
 
     /// Reads the body if it may fit into the buffer; otherwise leaves it for the pump.
     async fn take_in(&self, mut incoming: Incoming) -> Result<(Gathered, Incoming), Refusal> {
-        let buffer = self.worker.config.forward.buffer;
+        let buffer = self.settings.config().forward.buffer;
         if matches!(self.framing, Framing::Length(length) if length > buffer as u64) {
             return Ok((Gathered::nothing(), incoming));
         }
         let gathered = gather(
             &mut incoming,
             buffer,
-            self.worker.config.limits.stall_timeout,
+            self.settings.config().limits.stall_timeout,
         )
         .await?;
         Ok((gathered, incoming))
@@ -137,15 +151,18 @@ impl<'w> Exchange<'w> {
 
     /// Forwards a body that is all there.
     async fn send_held(self, head: request::Parts, gathered: Gathered) -> Done {
+        if matches!(self.framing, Framing::Length(length) if length != gathered.length) {
+            return self.refuse(Refusal::Malformed);
+        }
         let body = RequestBody::held(self.framing, gathered.pieces.iter().cloned());
         let started = Instant::now();
         let asked = self
-            .within(self.worker.upstream.send(Request::from_parts(head, body)))
+            .within(self.upstream.send(Request::from_parts(head, body)))
             .await;
         self.worker.metrics.upstream(started.elapsed());
 
-        let copy =
-            (gathered.length <= self.worker.config.tee.max_body as u64).then_some(gathered.pieces);
+        let copy = (gathered.length <= self.settings.config().tee.max_body as u64)
+            .then_some(gathered.pieces);
         self.conclude(asked, copy, None)
     }
 
@@ -160,13 +177,12 @@ impl<'w> Exchange<'w> {
         let copy = Copy::new(
             self.draft
                 .is_some()
-                .then_some(self.worker.config.tee.max_body),
+                .then_some(self.settings.config().tee.max_body),
         );
         let mut pump = Pump::new(gathered, incoming, feed, copy, self.pump_limits());
 
         let started = Instant::now();
-        let mut sending =
-            std::pin::pin!(self.worker.upstream.send(Request::from_parts(head, body)));
+        let mut sending = std::pin::pin!(self.upstream.send(Request::from_parts(head, body)));
         let ended = tokio::select! {
             early = &mut sending => Err(early),
             ended = pump.run() => Ok(ended),
@@ -203,7 +219,7 @@ impl<'w> Exchange<'w> {
     }
 
     async fn within(&self, sending: impl Future<Output = Asked>) -> Asked {
-        timeout(self.worker.config.upstream.response_timeout, sending)
+        timeout(self.settings.config().upstream.response_timeout, sending)
             .await
             .unwrap_or(Err(Fault::Timeout))
     }
@@ -259,9 +275,9 @@ impl<'w> Exchange<'w> {
 
     fn pump_limits(&self) -> PumpLimits {
         PumpLimits {
-            max_body: self.worker.config.forward.max_body,
-            client_stall: self.worker.config.limits.stall_timeout,
-            upstream_stall: self.worker.config.upstream.response_timeout,
+            max_body: self.settings.config().forward.max_body,
+            client_stall: self.settings.config().limits.stall_timeout,
+            upstream_stall: self.settings.config().upstream.response_timeout,
         }
     }
 }
@@ -317,13 +333,17 @@ fn is_outage(route: &Route, response: &Response<Incoming>) -> bool {
     }
 }
 
-/// Returns the framing of a request; hyper has checked that there is at most one.
-fn framing_of(headers: &HeaderMap) -> Framing {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        return Framing::Chunked;
+/// Returns the framing of a request. The screen lets through no other, but HTTP/2 does not come through the screen.
+fn framing_of(headers: &HeaderMap) -> Result<Framing, Refusal> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let codings = headers.get_all(TRANSFER_ENCODING).iter().count();
+    match (lengths.next(), lengths.next(), codings) {
+        (None, None, 0) => Ok(Framing::Length(0)),
+        (None, None, 1) => Ok(Framing::Chunked),
+        (Some(length), None, 0) => {
+            let length = length.to_str().ok().and_then(|text| text.parse().ok());
+            length.map(Framing::Length).ok_or(Refusal::Malformed)
+        }
+        _ => Err(Refusal::Malformed),
     }
-    let length = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
-    Framing::Length(length.unwrap_or(0))
 }

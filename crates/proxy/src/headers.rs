@@ -3,9 +3,10 @@
 //! Source: RFC 9110 §7.6.1 (hop-by-hop fields), RFC 9112 §6 (framing).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
+use http::request;
 
 use crate::config::ClientIp;
 
@@ -16,6 +17,34 @@ pub(crate) struct Forwarded {
     pub(crate) peer: HeaderValue,
     /// `http` or `https`.
     pub(crate) protocol: HeaderValue,
+}
+
+/// Gives an HTTP/2 request the fields that HTTP/1.1 needs: Host, and a framing where the length is not known.
+///
+/// Source: RFC 9113 §8.3.1 and §8.2.3.
+pub(crate) fn from_http2(head: &mut request::Parts, has_no_body: bool) {
+    let authority = head
+        .uri
+        .authority()
+        .and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = authority {
+        head.headers.insert(HOST, host);
+    }
+    if !has_no_body && !head.headers.contains_key(CONTENT_LENGTH) {
+        head.headers
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let crumbs: Vec<&[u8]> = head
+        .headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() > 1 {
+        let joined = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]));
+        head.headers
+            .insert(COOKIE, joined.expect("made of valid values"));
+    }
 }
 
 /// Turns the fields of a client's request into those of the request to Sentry; order, repeats and case stay.

@@ -6,7 +6,8 @@ use http::uri::PathAndQuery;
 use http::{Method, Uri, request};
 
 use crate::answer::Refusal;
-use crate::config::Config;
+use crate::config::ForwardConfig;
+use crate::worker::Settings;
 
 /// Where a request goes.
 #[derive(Debug, Clone)]
@@ -58,14 +59,20 @@ impl EndpointLabel {
 }
 
 /// Decides where a request goes.
-pub(crate) fn find(config: &Config, head: &request::Parts) -> Result<Route, Refusal> {
+pub(crate) fn find(settings: &Settings, head: &request::Parts) -> Result<Route, Refusal> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Refusal::Method);
     }
     let asked = origin_form(head)?;
-    let (endpoint, target) = locate(config, asked)?;
-    permit(config, head, &endpoint)?;
+    let config = &settings.plan.config;
+    let (endpoint, prefix) = locate(settings, asked.path())?;
+    permit(&config.forward, head, &endpoint)?;
 
+    let target = retarget(
+        asked,
+        prefix,
+        settings.upstreams.of(endpoint.project).prefix(),
+    )?;
     Ok(Route {
         label: EndpointLabel::of(endpoint.kind),
         endpoint,
@@ -82,24 +89,41 @@ fn origin_form(head: &request::Parts) -> Result<&PathAndQuery, Refusal> {
     }
 }
 
-/// Looks the path up, under the upstream's prefix (a DSN that kept it) or without it (a DSN that did not).
-fn locate(config: &Config, asked: &PathAndQuery) -> Result<(Endpoint, Uri), Refusal> {
-    let prefix = config.upstream.url.prefix();
-    if let Some(endpoint) = Endpoint::of_path_under(prefix, asked.path()) {
-        return Ok((endpoint, Uri::from(asked.clone())));
+/// Looks the path up, under an upstream's prefix (a DSN that kept it) or without one (a DSN that did not).
+fn locate<'s>(settings: &'s Settings, path: &str) -> Result<(Endpoint, &'s str), Refusal> {
+    let known = settings
+        .upstreams
+        .prefixes()
+        .chain([""])
+        .find_map(|prefix| Some((Endpoint::of_path_under(prefix, path)?, prefix)));
+    let anything = || {
+        settings
+            .plan
+            .config
+            .forward
+            .everything
+            .then_some((ANYTHING, ""))
+    };
+    known.or_else(anything).ok_or(Refusal::NotFound)
+}
+
+/// Puts the upstream's prefix in the place of the one that the client used; most often they are the same.
+fn retarget(asked: &PathAndQuery, used: &str, wanted: &str) -> Result<Uri, Refusal> {
+    if used == wanted {
+        return Ok(Uri::from(asked.clone()));
     }
-    let endpoint = Endpoint::of_path(asked.path())
-        .or_else(|| config.forward.everything.then_some(ANYTHING))
-        .ok_or(Refusal::NotFound)?;
-    let target = format!("{prefix}{asked}")
+    let rest = &asked.as_str()[used.len()..];
+    format!("{wanted}{rest}")
         .parse()
-        .map_err(|_| Refusal::Malformed)?;
-    Ok((endpoint, target))
+        .map_err(|_| Refusal::Malformed)
 }
 
 /// Checks the allow lists. An envelope whose key stands in its body only is let through: Sentry checks it too.
-fn permit(config: &Config, head: &request::Parts, endpoint: &Endpoint) -> Result<(), Refusal> {
-    let forward = &config.forward;
+fn permit(
+    forward: &ForwardConfig,
+    head: &request::Parts,
+    endpoint: &Endpoint,
+) -> Result<(), Refusal> {
     if !forward.projects.is_empty()
         && endpoint
             .project

@@ -17,20 +17,19 @@ use tokio::time::{MissedTickBehavior, sleep, timeout};
 
 use crate::config::Config;
 use crate::connection;
-use crate::error::BindError;
+use crate::error::{BindError, ReloadError};
 use crate::metrics::Metrics;
 use crate::patrol::TICK;
+use crate::plan::Plan;
 use crate::tap::Tap;
-use crate::upstream::Connector;
 use crate::worker::Worker;
 
 /// A proxy that owns its listening sockets but does not serve yet.
 #[derive(Debug)]
 pub struct Proxy {
-    config: Arc<Config>,
+    plan: Arc<Plan>,
     address: SocketAddr,
     listeners: Vec<std::net::TcpListener>,
-    connector: Connector,
     tap: Tap,
     metrics: Arc<Metrics>,
 }
@@ -39,8 +38,24 @@ pub struct Proxy {
 #[derive(Debug)]
 pub struct Running {
     address: SocketAddr,
-    stop: watch::Sender<Option<Duration>>,
+    commands: watch::Sender<Command>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What the threads are told; they look at the latest only.
+#[derive(Debug, Clone)]
+struct Command {
+    plan: Arc<Plan>,
+    /// Set once they have to stop: how long they may take.
+    grace: Option<Duration>,
+}
+
+/// What one thread begins with.
+struct Seed {
+    listener: std::net::TcpListener,
+    tap: Tap,
+    metrics: Arc<Metrics>,
+    commands: watch::Receiver<Command>,
 }
 
 impl Proxy {
@@ -49,17 +64,16 @@ impl Proxy {
     /// # Errors
     /// When the address cannot be listened on or TLS cannot be set up; trying again helps only after something changed.
     pub fn bind(config: Config, tap: Tap, metrics: Arc<Metrics>) -> Result<Proxy, BindError> {
-        let connector = Connector::new(&config.upstream).map_err(BindError::Tls)?;
-        let (address, listeners) =
-            listen(config.listen, config.thread_count()).map_err(|source| BindError::Listen {
-                address: config.listen,
-                source,
-            })?;
+        let (wanted, count) = (config.listen, config.thread_count());
+        let plan = Plan::new(config).map_err(BindError::Tls)?;
+        let (address, listeners) = listen(wanted, count).map_err(|source| BindError::Listen {
+            address: wanted,
+            source,
+        })?;
         Ok(Proxy {
-            config: Arc::new(config),
+            plan,
             address,
             listeners,
-            connector,
             tap,
             metrics,
         })
@@ -75,20 +89,24 @@ impl Proxy {
     /// # Errors
     /// When the operating system gives no more threads or descriptors.
     pub fn start(self) -> Result<Running, BindError> {
-        let (stop, stopping) = watch::channel(None);
+        let (sender, commands) = watch::channel(Command {
+            plan: self.plan,
+            grace: None,
+        });
         let (ready, built) = std::sync::mpsc::channel();
         let mut threads = Vec::with_capacity(self.listeners.len());
         for (index, listener) in self.listeners.into_iter().enumerate() {
-            let worker = WorkerSeed {
-                config: Arc::clone(&self.config),
-                connector: self.connector.clone(),
-                tap: self.tap.clone(),
-                metrics: Arc::clone(&self.metrics),
+            let (tap, metrics) = (self.tap.clone(), Arc::clone(&self.metrics));
+            let seed = Seed {
+                listener,
+                tap,
+                metrics,
+                commands: commands.clone(),
             };
-            let (stopping, ready) = (stopping.clone(), ready.clone());
+            let ready = ready.clone();
             let thread = thread::Builder::new()
                 .name(format!("forward-{index}"))
-                .spawn(move || run(listener, worker, stopping, ready))
+                .spawn(move || run(seed, ready))
                 .map_err(BindError::Thread)?;
             threads.push(thread);
         }
@@ -98,7 +116,7 @@ impl Proxy {
         }
         Ok(Running {
             address: self.address,
-            stop,
+            commands: sender,
             threads,
         })
     }
@@ -110,9 +128,24 @@ impl Running {
         self.address
     }
 
+    /// Serves from now on as another configuration says, certificates read anew; requests in flight end as they began.
+    ///
+    /// # Errors
+    /// When the new configuration cannot be used as it is; then the old one stays in force as a whole.
+    pub fn reload(&self, config: Config) -> Result<(), ReloadError> {
+        let old = Arc::clone(&self.commands.borrow().plan);
+        if let Some(name) = restart_for(&old.config, &config) {
+            return Err(ReloadError::NeedsRestart(name));
+        }
+        let plan = Plan::new(config).map_err(ReloadError::Tls)?;
+        self.commands.send_modify(|command| command.plan = plan);
+        Ok(())
+    }
+
     /// Stops accepting, lets what is in flight finish for at most `grace`, then stops; at once when nothing is in flight.
     pub fn shutdown(&self, grace: Duration) {
-        self.stop.send_replace(Some(grace));
+        self.commands
+            .send_modify(|command| command.grace = Some(grace));
     }
 
     /// Waits until every thread has ended, after [`Running::shutdown`].
@@ -130,23 +163,19 @@ impl Running {
     }
 }
 
-struct WorkerSeed {
-    config: Arc<Config>,
-    connector: Connector,
-    tap: Tap,
-    metrics: Arc<Metrics>,
+/// Returns the name of a value that differs and cannot change while the proxy runs.
+fn restart_for(old: &Config, new: &Config) -> Option<&'static str> {
+    if old.listen != new.listen {
+        return Some("listen");
+    }
+    (old.thread_count() != new.thread_count()).then_some("threads")
 }
 
 /// One forwarding thread, from its first connection to its last.
-fn run(
-    listener: std::net::TcpListener,
-    seed: WorkerSeed,
-    stopping: watch::Receiver<Option<Duration>>,
-    ready: std::sync::mpsc::Sender<io::Result<()>>,
-) {
+fn run(seed: Seed, ready: std::sync::mpsc::Sender<io::Result<()>>) {
     let entered = runtime().and_then(|runtime| {
         let _context = runtime.enter();
-        let listener = TcpListener::from_std(listener)?;
+        let listener = TcpListener::from_std(seed.listener)?;
         Ok((runtime, listener))
     });
     let (runtime, listener) = match entered {
@@ -158,20 +187,12 @@ fn run(
     };
     ready.send(Ok(())).ok();
     drop(ready);
-    let worker = Rc::new(Worker::new(
-        seed.config,
-        seed.connector,
-        seed.tap,
-        seed.metrics,
-    ));
-    runtime.block_on(serve(worker, listener, stopping));
+    let plan = Arc::clone(&seed.commands.borrow().plan);
+    let worker = Rc::new(Worker::new(plan, seed.tap, seed.metrics));
+    runtime.block_on(serve(worker, listener, seed.commands));
 }
 
-async fn serve(
-    worker: Rc<Worker>,
-    listener: TcpListener,
-    mut stopping: watch::Receiver<Option<Duration>>,
-) {
+async fn serve(worker: Rc<Worker>, listener: TcpListener, mut commands: watch::Receiver<Command>) {
     let mut connections = JoinSet::new();
     let patrolling = tokio::task::spawn_local(patrol(Rc::clone(&worker)));
     let grace = loop {
@@ -183,9 +204,11 @@ async fn serve(
             },
             () = sleep(ACCEPT_PAUSE), if !has_room => {}
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            stop = stopping.wait_for(Option::is_some) => {
-                break stop.ok().and_then(|grace| *grace).unwrap_or_default();
-            }
+            changed = commands.changed() => match changed.ok().map(|()| commands.borrow_and_update().clone()) {
+                Some(Command { plan, grace: None }) => worker.adopt(plan),
+                Some(Command { grace: Some(grace), .. }) => break grace,
+                None => break Duration::ZERO,
+            },
         }
     };
     // What the kernel has already accepted for us would be reset when the listener closes.
@@ -209,7 +232,7 @@ async fn patrol(worker: Rc<Worker>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        worker.patrol.advance(&worker.config.limits);
+        worker.patrol.advance(&worker.settings().config().limits);
     }
 }
 

@@ -4,21 +4,33 @@ mod connect;
 mod stream;
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
+use event::ProjectId;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
 pub(crate) use self::connect::Connector;
 use crate::body::RequestBody;
+use crate::config::UpstreamRoute;
 use crate::error::Fault;
 
-/// One thread's way to Sentry.
+/// One thread's ways to Sentry: the default one, and those of projects that live elsewhere.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    /// The default one comes first.
+    all: Vec<Upstream>,
+    by_project: HashMap<ProjectId, usize>,
+}
+
+/// One thread's way to one Sentry.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     connector: Connector,
+    host: HeaderValue,
     pool: Rc<Pool>,
 }
 
@@ -30,12 +42,53 @@ pub(crate) struct Lease {
     is_reused: bool,
 }
 
+impl Upstreams {
+    pub(crate) fn new(connectors: &[Connector], routes: &[UpstreamRoute]) -> Upstreams {
+        let mut by_project = HashMap::new();
+        for (index, route) in routes.iter().enumerate() {
+            for project in &route.projects {
+                by_project.entry(*project).or_insert(index + 1);
+            }
+        }
+        Upstreams {
+            all: connectors.iter().cloned().map(Upstream::new).collect(),
+            by_project,
+        }
+    }
+
+    /// Returns where a project lives.
+    pub(crate) fn of(&self, project: Option<ProjectId>) -> &Upstream {
+        let index = project
+            .and_then(|project| self.by_project.get(&project))
+            .copied()
+            .unwrap_or(0);
+        &self.all[index]
+    }
+
+    /// Returns the path prefixes of all upstreams, the default one's first.
+    pub(crate) fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.all.iter().map(Upstream::prefix)
+    }
+}
+
 impl Upstream {
-    pub(crate) fn new(connector: Connector) -> Upstream {
+    fn new(connector: Connector) -> Upstream {
+        let host = connector.origin().host_header();
         Upstream {
             connector,
+            host,
             pool: Rc::default(),
         }
+    }
+
+    /// Returns Sentry's `Host`.
+    pub(crate) fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// Returns the path prefix of Sentry's address.
+    pub(crate) fn prefix(&self) -> &str {
+        self.connector.origin().prefix()
     }
 
     /// Sends a request and returns the head of Sentry's answer. Waits as long as it takes; the caller sets the limit.

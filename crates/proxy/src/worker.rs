@@ -1,27 +1,24 @@
 //! What the requests of one forwarding thread share.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
 use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::error::Fault;
 use crate::metrics::Metrics;
 use crate::patrol::{Activity, Patrol};
+use crate::plan::Plan;
 use crate::tap::Tap;
-use crate::upstream::{Connector, Upstream};
+use crate::upstream::Upstreams;
 
 /// One forwarding thread's state.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    pub(crate) config: Arc<Config>,
-    pub(crate) upstream: Upstream,
-    /// Sentry's `Host`.
-    pub(crate) host: HeaderValue,
+    settings: RefCell<Rc<Settings>>,
     pub(crate) tap: Tap,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
@@ -30,6 +27,13 @@ pub(crate) struct Worker {
     /// Told when nothing is in flight any more.
     idle: Notify,
     is_over: Cell<bool>,
+}
+
+/// What a reload replaces; a request keeps those it began with.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) upstreams: Upstreams,
 }
 
 /// A request in flight, until it is dropped.
@@ -46,18 +50,21 @@ pub(crate) struct Log {
     unsaid: Cell<u64>,
 }
 
+impl Settings {
+    fn new(plan: Arc<Plan>) -> Rc<Settings> {
+        let upstreams = Upstreams::new(&plan.connectors, &plan.config.upstream.routes);
+        Rc::new(Settings { plan, upstreams })
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.plan.config
+    }
+}
+
 impl Worker {
-    pub(crate) fn new(
-        config: Arc<Config>,
-        connector: Connector,
-        tap: Tap,
-        metrics: Arc<Metrics>,
-    ) -> Worker {
-        let host = config.upstream.url.host_header();
+    pub(crate) fn new(plan: Arc<Plan>, tap: Tap, metrics: Arc<Metrics>) -> Worker {
         Worker {
-            config,
-            upstream: Upstream::new(connector),
-            host,
+            settings: RefCell::new(Settings::new(plan)),
             tap,
             metrics,
             log: Log::default(),
@@ -66,6 +73,15 @@ impl Worker {
             idle: Notify::new(),
             is_over: Cell::new(false),
         }
+    }
+
+    pub(crate) fn settings(&self) -> Rc<Settings> {
+        Rc::clone(&self.settings.borrow())
+    }
+
+    /// Serves requests from now on as another plan says.
+    pub(crate) fn adopt(&self, plan: Arc<Plan>) {
+        self.settings.replace(Settings::new(plan));
     }
 
     /// Returns whether one more connection may be accepted, if need be instead of an idle one.
@@ -81,11 +97,9 @@ impl Worker {
     }
 
     fn is_full(&self) -> bool {
-        let share = self
-            .config
-            .limits
-            .connections
-            .div_ceil(self.config.thread_count());
+        let settings = self.settings.borrow();
+        let config = settings.config();
+        let share = config.limits.connections.div_ceil(config.thread_count());
         self.patrol.count() >= share.max(1)
     }
 

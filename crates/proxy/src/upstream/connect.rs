@@ -1,4 +1,4 @@
-//! Opens connections to Sentry: name, TCP, TLS, HTTP.
+//! Opens connections to Sentry: name, TCP, the tunnel of an HTTP proxy, TLS, HTTP.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
 use super::stream::{Socket, Stream};
 use crate::body::RequestBody;
-use crate::config::{Origin, UpstreamConfig};
+use crate::config::{HttpProxy, Origin, UpstreamConfig};
 use crate::error::{Fault, TlsError};
 
-/// Opens connections to one upstream; clones share their TLS settings.
+/// Opens connections to one upstream.
 #[derive(Clone)]
 pub(crate) struct Connector {
     origin: Origin,
     timeout: Duration,
+    proxy: Option<HttpProxy>,
     tls: Option<Tls>,
 }
 
@@ -32,22 +34,29 @@ struct Tls {
 }
 
 impl Connector {
-    /// Prepares connections to the upstream of the configuration.
+    /// Prepares connections to one origin.
     ///
     /// # Errors
-    /// When TLS cannot be set up.
-    pub(crate) fn new(config: &UpstreamConfig) -> Result<Connector, TlsError> {
-        let origin = config.url.clone();
-        let tls = if origin.is_https() {
-            Some(Tls::new(&origin)?)
-        } else {
-            None
-        };
+    /// When no certificate can be for the origin's host.
+    pub(crate) fn new(
+        origin: &Origin,
+        config: &UpstreamConfig,
+        settings: Option<&Arc<ClientConfig>>,
+    ) -> Result<Connector, TlsError> {
+        let settings = settings.filter(|_| origin.is_https());
+        let tls = settings
+            .map(|settings| Tls::new(origin, settings))
+            .transpose()?;
         Ok(Connector {
-            origin,
+            origin: origin.clone(),
             timeout: config.connect_timeout,
+            proxy: config.proxy.clone().filter(|_| origin.is_https()),
             tls,
         })
+    }
+
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Opens a connection that is ready for a request.
@@ -73,11 +82,14 @@ impl Connector {
     }
 
     async fn open(&self) -> Result<Stream, Fault> {
-        let tcp = Socket::new(self.dial().await?);
+        let tcp = match &self.proxy {
+            None => dial(self.origin.host(), self.origin.port()).await?,
+            Some(proxy) => self.tunnel(proxy).await?,
+        };
         match &self.tls {
-            None => Ok(Stream::Plain(tcp)),
+            None => Ok(Stream::Plain(Socket::new(tcp))),
             Some(tls) => {
-                let handshake = tls.connector.connect(tls.name.clone(), tcp);
+                let handshake = tls.connector.connect(tls.name.clone(), Socket::new(tcp));
                 Ok(Stream::Tls(Box::new(
                     handshake.await.map_err(Fault::Handshake)?,
                 )))
@@ -85,24 +97,20 @@ impl Connector {
         }
     }
 
-    /// Tries the host's addresses in their order.
-    async fn dial(&self) -> Result<TcpStream, Fault> {
-        let host = self
-            .origin
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']');
-        let addresses = lookup_host((host, self.origin.port()))
-            .await
-            .map_err(Fault::Resolve)?;
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in addresses {
-            match dial_one(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
+    /// Asks an HTTP proxy for a tunnel to the origin.
+    async fn tunnel(&self, proxy: &HttpProxy) -> Result<TcpStream, Fault> {
+        let mut stream = dial(proxy.host(), proxy.port()).await?;
+        let target = format!("{}:{}", self.origin.host(), self.origin.port());
+        let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n").into_bytes();
+        if let Some(authorization) = proxy.authorization() {
+            request.extend_from_slice(b"Proxy-Authorization: ");
+            request.extend_from_slice(authorization.as_bytes());
+            request.extend_from_slice(b"\r\n");
         }
-        Err(Fault::Connect(last))
+        request.extend_from_slice(b"\r\n");
+        stream.write_all(&request).await.map_err(Fault::Connect)?;
+        accept_tunnel(&mut stream).await.map_err(Fault::Connect)?;
+        Ok(stream)
     }
 }
 
@@ -115,24 +123,29 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Tls {
-    fn new(origin: &Origin) -> Result<Tls, TlsError> {
-        let host = origin
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
+    fn new(origin: &Origin, settings: &Arc<ClientConfig>) -> Result<Tls, TlsError> {
+        let host = bare_host(origin.host()).to_owned();
         let name = ServerName::try_from(host.clone()).map_err(|_| TlsError::Name(host))?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(TlsError::Settings)?
-            .with_root_certificates(system_roots())
-            .with_no_client_auth();
         Ok(Tls {
-            connector: TlsConnector::from(Arc::new(config)),
+            connector: TlsConnector::from(Arc::clone(settings)),
             name,
         })
     }
+}
+
+/// Tries the host's addresses in their order.
+async fn dial(host: &str, port: u16) -> Result<TcpStream, Fault> {
+    let addresses = lookup_host((bare_host(host), port))
+        .await
+        .map_err(Fault::Resolve)?;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match dial_one(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(Fault::Connect(last))
 }
 
 async fn dial_one(address: SocketAddr) -> io::Result<TcpStream> {
@@ -141,19 +154,32 @@ async fn dial_one(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Returns the operating system's roots; what cannot be read is skipped, as every other program does.
-fn system_roots() -> RootCertStore {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            "cannot read a system certificate"
-        );
+/// Reads the proxy's answer byte by byte: what follows it belongs to the tunnel. It is short and read once per connection.
+async fn accept_tunnel(stream: &mut TcpStream) -> io::Result<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if head.len() == MAX_TUNNEL_HEAD {
+            return Err(io::Error::other("the HTTP proxy's answer is too long"));
+        }
+        head.push(stream.read_u8().await?);
     }
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(found.certs);
-    roots
+    let status = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    if status.starts_with(b"2") {
+        return Ok(());
+    }
+    let status = String::from_utf8_lossy(&status[..status.len().min(3)]).into_owned();
+    Err(io::Error::other(format!(
+        "the HTTP proxy refused the tunnel with status {status}"
+    )))
+}
+
+/// An IPv6 address stands in brackets in a URL, and nowhere else.
+fn bare_host(host: &str) -> &str {
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Bytes read at once from Sentry; its answers are small.
 const MAX_BUFFER: usize = 64 << 10;
+
+/// Bytes of an HTTP proxy's answer to `CONNECT`.
+const MAX_TUNNEL_HEAD: usize = 8192;

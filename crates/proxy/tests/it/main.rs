@@ -11,3 +11,4 @@ mod outage;
 mod sentry;
 mod setup;
 mod tee;
+mod tls;

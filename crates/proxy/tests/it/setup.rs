@@ -14,6 +14,8 @@ pub(crate) struct Started {
     pub(crate) address: SocketAddr,
     pub(crate) captures: Captures,
     pub(crate) running: Running,
+    /// What it was started with, and the port it got.
+    pub(crate) config: Config,
     registry: Registry,
 }
 
@@ -43,11 +45,15 @@ pub(crate) fn start_tapped(
     let metrics = Arc::new(Metrics::new());
     let mut registry = Registry::with_prefix("sentry_notice");
     metrics.register(&mut registry);
-    let running = Proxy::bind(config, tap, metrics).unwrap().start().unwrap();
+    let running = Proxy::bind(config.clone(), tap, metrics)
+        .unwrap()
+        .start()
+        .unwrap();
     Started {
         address: running.local_addr(),
         captures,
         running,
+        config,
         registry,
     }
 }

@@ -35,14 +35,16 @@ main() {
     export PYTHONDONTWRITEBYTECODE=1 CARGO_TERM_COLOR=never
 
     [[ $fast ]] || prepare
+    # For every platform, because tests/architecture.rs reads the whole dependency graph without a network.
+    quietly dependencies cargo fetch --locked
     quietly formatting cargo fmt --all --check
     quietly lints cargo clippy --workspace --all-targets --locked -- -D warnings
     quietly documentation env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
     quietly 'build of the tests' cargo test --workspace --locked --no-run
-    openly tests cargo test --workspace --locked
+    step tests cargo test --workspace --locked
     if [[ ! $fast ]]; then
         quietly 'release build' cargo build --release --locked
-        openly demo cargo run --release --locked --quiet -- demo --seconds 20
+        step demo cargo run --release --locked --quiet -- demo --seconds 20
     fi
     conclude
 }
@@ -63,12 +65,7 @@ quietly() {
     step "$1" with_log "$log" "${@:2}"
 }
 
-# Runs a step whose output is shown: openly NAME COMMAND…
-openly() {
-    step "$@"
-}
-
-# Runs a step and notes its result: step NAME COMMAND…
+# Runs a step, shows its output, and notes its result: step NAME COMMAND…
 step() {
     local name=$1 started=$SECONDS result=passed
     shift

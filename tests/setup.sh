@@ -19,7 +19,8 @@ main() {
     need_python
     part python "$clients"/requirements*.txt
     part bugsink "$clients/bugsink/requirements.txt"
-    part snapshot "$clients/bugsink/requirements.txt" "$clients/bugsink/bugsink_conf.py" "$clients/bugsink/make_snapshot.py"
+    part snapshot "$clients/bugsink/requirements.txt" \
+        "$clients/bugsink/bugsink_conf.py" "$clients/bugsink/make_snapshot.py"
     part node "$clients/package.json" "$clients/package-lock.json"
     write_variables
 }

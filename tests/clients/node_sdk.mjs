@@ -37,8 +37,8 @@ startSdk(process.argv[2] ?? fail("usage: node_sdk.mjs DSN"));
 await reportTrace();
 await reportUnhandled();
 reportChained();
-reportMessage("error", "error", "购物车为空: cart-7");
-reportMessage("warning", "warning", "the cart is nearly empty", false);
+reportMessage("error", "购物车为空: cart-7");
+reportMessage("warning", "the cart is nearly empty", false);
 reportAttachment();
 await reportTrace();
 await flush();
@@ -70,7 +70,7 @@ async function reportUnhandled() {
   const thrown = new Promise((resolve) => process.once("uncaughtException", resolve));
   setImmediate(() => checkout({ card: "4242" }));
   await thrown;
-  noteEvent("unhandled", Sentry.lastEventId(), "PaymentDeclined: wallet refused the card");
+  noteEvent("unhandled", Sentry.lastEventId(), "fatal", "PaymentDeclined: wallet refused the card");
 }
 
 /** Reports an error with a cause; Sentry's title names the outer one. */
@@ -78,13 +78,13 @@ function reportChained() {
   try {
     findOrder(undefined);
   } catch (lost) {
-    noteEvent("chained", Sentry.captureException(lost), "OrderLost: nothing known about the order");
+    noteEvent("chained", Sentry.captureException(lost), "error", "OrderLost: nothing known about the order");
   }
 }
 
 /** Reports a plain message. */
-function reportMessage(kind, level, text, alerts = true) {
-  noteEvent(kind, Sentry.captureMessage(text, level), text, alerts);
+function reportMessage(level, text, alerts = true) {
+  noteEvent("message", Sentry.captureMessage(text, level), level, text, alerts);
 }
 
 /** Reports an error with a binary file beside it, in the same envelope. */
@@ -94,14 +94,15 @@ function reportAttachment() {
     try {
       printReceipt();
     } catch (broken) {
-      noteEvent("attachment", Sentry.captureException(broken), "ReceiptBroken: receipt has no total");
+      noteEvent("attachment", Sentry.captureException(broken), "error", "ReceiptBroken: receipt has no total");
     }
   });
 }
 
 /** Keeps what the test has to look for. */
-function noteEvent(kind, id, title, alerts = true) {
-  events.push({ what: "event", kind, event_id: id ?? fail(`the SDK dropped the \`${kind}\` event`), title, alerts });
+function noteEvent(kind, id, level, title, alerts = true) {
+  const event_id = id ?? fail(`the SDK dropped the \`${kind}\` event`);
+  events.push({ what: "event", kind, event_id, level, title, alerts });
 }
 
 /** Waits until the SDK has sent everything. */

@@ -4,8 +4,8 @@
 
 Prints lines of JSON once everything is sent; the Rust side of the test reads them.
 One for each event that the shop reported:
-`{"what":"event","kind":"unhandled","event_id":"32 hex digits","title":"…","alerts":true}`, `alerts` being whether this
-is the first word about a problem of level error or worse.
+`{"what":"event","kind":"unhandled","event_id":"32 hex digits","level":"error","title":"…","alerts":true}`, `alerts`
+being whether this is the first word about a problem of level error or worse.
 One for each request that the SDK made, taken where the SDK hands the finished body to urllib3:
 `{"what":"request","items":["event"],"coding":"gzip","envelope_sha256":"…","envelope_bytes":512,"status":200,
 "rate_limits":"…"}`. The hash is that of the envelope before the content coding, which is what a server stores.
@@ -39,8 +39,8 @@ def main() -> None:
     report_trace()
     report_unhandled()
     report_chained()
-    report_message("error", "error", "库存为负: sku-42")
-    report_message("warning", "warning", "stock of sku-42 is low", alerts=False)
+    report_message("error", "库存为负: sku-42")
+    report_message("warning", "stock of sku-42 is low", alerts=False)
     report_attachment()
     report_unhandled(kind="unhandled again", alerts=False)
     report_trace()
@@ -109,7 +109,7 @@ def report_unhandled(kind: str = "unhandled", alerts: bool = True) -> None:
         checkout({"card": "4242"})
     except PaymentDeclined:
         sys.excepthook(*sys.exc_info())
-    note_event(kind, sentry_sdk.last_event_id(), "PaymentDeclined: issuer refused the card", alerts)
+    note_event(kind, sentry_sdk.last_event_id(), "error", "PaymentDeclined: issuer refused the card", alerts)
 
 
 def report_chained() -> None:
@@ -118,12 +118,12 @@ def report_chained() -> None:
         find_order({})
     except OrderLost as lost:
         event_id = sentry_sdk.capture_exception(lost)
-    note_event("chained", event_id, "OrderLost: nothing known about the order", True)
+    note_event("chained", event_id, "error", "OrderLost: nothing known about the order", True)
 
 
-def report_message(kind: str, level: str, text: str, alerts: bool = True) -> None:
+def report_message(level: str, text: str, alerts: bool = True) -> None:
     """Reports a plain message."""
-    note_event(kind, sentry_sdk.capture_message(text, level=level), text, alerts)
+    note_event("message", sentry_sdk.capture_message(text, level=level), level, text, alerts)
 
 
 def report_attachment() -> None:
@@ -134,14 +134,15 @@ def report_attachment() -> None:
             print_receipt()
         except ReceiptBroken as broken:
             event_id = sentry_sdk.capture_exception(broken)
-    note_event("attachment", event_id, "ReceiptBroken: receipt has no total", True)
+    note_event("attachment", event_id, "error", "ReceiptBroken: receipt has no total", True)
 
 
-def note_event(kind: str, event_id: str | None, title: str, alerts: bool) -> None:
+def note_event(kind: str, event_id: str | None, level: str, title: str, alerts: bool) -> None:
     """Keeps what the test has to look for."""
     if event_id is None:
         sys.exit(f"the SDK dropped the `{kind}` event")
-    events.append({"what": "event", "kind": kind, "event_id": event_id, "title": title, "alerts": alerts})
+    event = {"what": "event", "kind": kind, "event_id": event_id, "level": level, "title": title, "alerts": alerts}
+    events.append(event)
 
 
 class PaymentDeclined(Exception):

@@ -2,10 +2,10 @@
 
     python stored.py URL DIR PROJECT:EVENT_ID…
 
-URL and DIR as `serve.py` printed them. Prints `{"envelopes": ["SHA-256 of an envelope", …], "events": {"EVENT_ID": …}}`,
-an event being `{"level": "error", "release": "…", "environment": "…", "platform": "…"}`, or null if there is none. The
-envelopes are read from Bugsink's database, which keeps them as they came, without the content coding; the events
-through Bugsink's API.
+URL and DIR as `serve.py` printed them. Prints
+`{"envelopes": ["SHA-256 of an envelope", …], "events": {"EVENT_ID": …}}`, an event being
+`{"level": "error", "release": "…", "environment": "…", "platform": "…"}`, or null if there is none. The envelopes are
+read from Bugsink's database, which keeps them as they came, without the content coding; the events through its API.
 """
 
 import hashlib

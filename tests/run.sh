@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The one test command of the project: checks the sources, runs every test, and tries the program on real input.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 usage() {
     cat <<'END'

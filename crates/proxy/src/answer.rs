@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     Method,
     /// The body is larger than `forward.max_body`.
     TooLarge,
+    /// What came to the tunnel names no DSN.
+    NoDsn,
     /// The target is longer than any SDK's.
     TargetTooLong,
     /// The header fields are too many or too large.
@@ -39,12 +41,13 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// Every refusal, in the order of their discriminants.
-    pub(crate) const ALL: [Refusal; 10] = [
+    pub(crate) const ALL: [Refusal; 11] = [
         Refusal::Malformed,
         Refusal::NotFound,
         Refusal::Forbidden,
         Refusal::Method,
         Refusal::TooLarge,
+        Refusal::NoDsn,
         Refusal::TargetTooLong,
         Refusal::HeadTooLarge,
         Refusal::Expectation,
@@ -60,6 +63,7 @@ impl Refusal {
             Refusal::Forbidden => "forbidden",
             Refusal::Method => "method_not_allowed",
             Refusal::TooLarge => "too_large",
+            Refusal::NoDsn => "no_dsn",
             Refusal::TargetTooLong => "target_too_long",
             Refusal::HeadTooLarge => "head_too_large",
             Refusal::Expectation => "expectation_failed",
@@ -70,7 +74,7 @@ impl Refusal {
 
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Refusal::Malformed | Refusal::Aborted => StatusCode::BAD_REQUEST,
+            Refusal::Malformed | Refusal::NoDsn | Refusal::Aborted => StatusCode::BAD_REQUEST,
             Refusal::NotFound => StatusCode::NOT_FOUND,
             Refusal::Forbidden => StatusCode::FORBIDDEN,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -89,6 +93,7 @@ impl Refusal {
             Refusal::Forbidden => "the project or key is not allowed here",
             Refusal::Method => "the method is not allowed",
             Refusal::TooLarge => "the body is too large",
+            Refusal::NoDsn => "the envelope's header names no dsn",
             Refusal::TargetTooLong => "the request target is too long",
             Refusal::HeadTooLarge => "the header fields are too many or too large",
             Refusal::Expectation => "only 100-continue can be expected",
@@ -107,7 +112,7 @@ impl Refusal {
             | Refusal::Expectation
             | Refusal::Timeout
             | Refusal::Aborted => true,
-            Refusal::NotFound | Refusal::Forbidden | Refusal::Method => false,
+            Refusal::NotFound | Refusal::Forbidden | Refusal::Method | Refusal::NoDsn => false,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Forwards requests to Sentry unchanged and keeps a bounded copy of them for the alert pipeline.
 //!
 //! One request, top-down: [`server`] accepts a connection on one of its threads, `connection` reads requests from it,
-//! `handler` carries one request through its phases (admit, forward, answer, hand the copy over), `pump` moves a body that
+//! `screen` lets only
+//! unambiguous ones through, `handler` finds where a request goes (`route`) and `exchange` asks Sentry, `pump` moves a body that
 //! is too large to be held, `upstream` speaks to Sentry, and [`tap`] passes the copy on without ever waiting.
 //!
 //! Each forwarding thread has its own runtime, listener and upstream connections, so that requests share nothing but
@@ -12,6 +13,7 @@ mod body;
 pub mod config;
 mod connection;
 pub mod error;
+mod exchange;
 mod handler;
 mod headers;
 pub mod metrics;

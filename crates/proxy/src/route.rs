@@ -1,7 +1,8 @@
 //! Decides from a request's head where it goes, or why it goes nowhere. The table is closed: what is not in it is refused.
 
-use event::Auth;
-use event::endpoint::{Endpoint, EndpointKind};
+use bytes::Bytes;
+use event::peek::peek;
+use event::{Auth, Dsn, Endpoint, EndpointKind};
 use http::uri::PathAndQuery;
 use http::{Method, Uri, request};
 
@@ -9,12 +10,22 @@ use crate::answer::Refusal;
 use crate::config::ForwardConfig;
 use crate::worker::Settings;
 
+/// What a request's head says about where it goes.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// All of it.
+    Known(Route),
+    /// The key has to be looked up in the envelope's header, because only listed keys may send.
+    KeyInBody(Route),
+    /// Project and key have to be looked up there: the request came to the tunnel.
+    Tunnel,
+}
+
 /// Where a request goes.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
     /// What the path means.
     pub(crate) endpoint: Endpoint,
-    pub(crate) label: EndpointLabel,
     /// The target to ask Sentry for.
     pub(crate) target: Uri,
 }
@@ -24,7 +35,7 @@ pub(crate) struct Route {
 pub(crate) struct EndpointLabel(usize);
 
 /// The names of endpoints in metrics: every kind in the order of its discriminant, then what has no kind.
-pub(crate) const ENDPOINT_LABELS: [&str; 18] = [
+pub(crate) const ENDPOINT_LABELS: [&str; 19] = [
     "store",
     "legacy_store",
     "envelope",
@@ -42,12 +53,15 @@ pub(crate) const ENDPOINT_LABELS: [&str; 18] = [
     "error_page",
     "relay",
     "other",
+    "tunnel",
     "none",
 ];
 
 impl EndpointLabel {
     /// The label of requests that reached no endpoint.
     pub(crate) const NONE: EndpointLabel = EndpointLabel(ENDPOINT_LABELS.len() - 1);
+
+    const TUNNEL: EndpointLabel = EndpointLabel(ENDPOINT_LABELS.len() - 2);
 
     fn of(kind: EndpointKind) -> EndpointLabel {
         EndpointLabel(kind as usize)
@@ -58,25 +72,86 @@ impl EndpointLabel {
     }
 }
 
+impl Found {
+    pub(crate) fn label(&self) -> EndpointLabel {
+        match self {
+            Found::Known(route) | Found::KeyInBody(route) => EndpointLabel::of(route.endpoint.kind),
+            Found::Tunnel => EndpointLabel::TUNNEL,
+        }
+    }
+
+    /// Completes the route by what the start of the body says.
+    pub(crate) fn resolve(
+        self,
+        settings: &Settings,
+        head: &request::Parts,
+        start: &[Bytes],
+    ) -> Result<Route, Refusal> {
+        let dsn = || peek(&head.headers, start).dsn;
+        match self {
+            Found::Known(route) => Ok(route),
+            Found::KeyInBody(route) => {
+                let listed = &settings.config().forward.public_keys;
+                let is_listed = dsn().is_some_and(|dsn| listed.contains(&dsn.key()));
+                if is_listed {
+                    Ok(route)
+                } else {
+                    Err(Refusal::Forbidden)
+                }
+            }
+            Found::Tunnel => tunnel(settings, head, dsn().ok_or(Refusal::NoDsn)?),
+        }
+    }
+}
+
 /// Decides where a request goes.
-pub(crate) fn find(settings: &Settings, head: &request::Parts) -> Result<Route, Refusal> {
+pub(crate) fn find(settings: &Settings, head: &request::Parts) -> Result<Found, Refusal> {
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         return Err(Refusal::Method);
     }
     let asked = origin_form(head)?;
-    let config = &settings.plan.config;
+    if settings.config().tunnel_path.as_deref() == Some(asked.path()) {
+        return if head.method == Method::POST {
+            Ok(Found::Tunnel)
+        } else {
+            Err(Refusal::Method)
+        };
+    }
     let (endpoint, prefix) = locate(settings, asked.path())?;
-    permit(&config.forward, head, &endpoint)?;
-
+    let permit = permit(&settings.config().forward, head, &endpoint)?;
     let target = retarget(
         asked,
         prefix,
         settings.upstreams.of(endpoint.project).prefix(),
     )?;
+    let route = Route { endpoint, target };
+    match permit {
+        Permit::Granted => Ok(Found::Known(route)),
+        Permit::KeyMissing => Ok(Found::KeyInBody(route)),
+    }
+}
+
+/// Sends what came to the tunnel to the project that its envelope names. Wherever the DSN points, it goes to our upstream.
+fn tunnel(settings: &Settings, head: &request::Parts, dsn: Dsn) -> Result<Route, Refusal> {
+    let endpoint = Endpoint {
+        kind: EndpointKind::Envelope,
+        project: Some(dsn.project()),
+        key: Some(dsn.key()),
+    };
+    match permit(&settings.config().forward, head, &endpoint)? {
+        Permit::Granted => {}
+        Permit::KeyMissing => return Err(Refusal::Forbidden),
+    }
+    let prefix = settings.upstreams.of(endpoint.project).prefix();
+    let query = head
+        .uri
+        .query()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    let target = format!("{prefix}/api/{}/envelope/{query}", dsn.project());
     Ok(Route {
-        label: EndpointLabel::of(endpoint.kind),
         endpoint,
-        target,
+        target: target.parse().map_err(|_| Refusal::Malformed)?,
     })
 }
 
@@ -118,26 +193,36 @@ fn retarget(asked: &PathAndQuery, used: &str, wanted: &str) -> Result<Uri, Refus
         .map_err(|_| Refusal::Malformed)
 }
 
-/// Checks the allow lists. An envelope whose key stands in its body only is let through: Sentry checks it too.
+/// What the allow lists say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Permit {
+    Granted,
+    /// Only listed keys may send, and the head holds none.
+    KeyMissing,
+}
+
+/// Checks the allow lists. Without any key nothing can be sent but an envelope, which may hold it; and browsers ask first.
 fn permit(
     forward: &ForwardConfig,
     head: &request::Parts,
     endpoint: &Endpoint,
-) -> Result<(), Refusal> {
-    if !forward.projects.is_empty()
-        && endpoint
-            .project
-            .is_some_and(|project| !forward.projects.contains(&project))
-    {
+) -> Result<Permit, Refusal> {
+    let is_project_refused =
+        |project| !forward.projects.is_empty() && !forward.projects.contains(&project);
+    if endpoint.project.is_some_and(is_project_refused) {
         return Err(Refusal::Forbidden);
     }
-    if !forward.public_keys.is_empty() {
-        let auth = Auth::find(&head.headers, head.uri.query(), endpoint.key);
-        if auth.is_some_and(|auth| !forward.public_keys.contains(&auth.key)) {
-            return Err(Refusal::Forbidden);
-        }
+    if forward.public_keys.is_empty() {
+        return Ok(Permit::Granted);
     }
-    Ok(())
+    match Auth::find(&head.headers, head.uri.query(), endpoint.key) {
+        Some(auth) if forward.public_keys.contains(&auth.key) => Ok(Permit::Granted),
+        Some(_) => Err(Refusal::Forbidden),
+        None if endpoint.kind.carries_events() && head.method == Method::POST => {
+            Ok(Permit::KeyMissing)
+        }
+        None => Ok(Permit::Granted),
+    }
 }
 
 /// What `forward.everything` makes of a path outside the table.
@@ -146,3 +231,42 @@ const ANYTHING: Endpoint = Endpoint {
     project: None,
     key: None,
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_own_label() {
+        use EndpointKind::*;
+        let kinds = [
+            Store,
+            LegacyStore,
+            Envelope,
+            Minidump,
+            Unreal,
+            Attachments,
+            Security,
+            Nel,
+            Cron,
+            OtlpTraces,
+            OtlpLogs,
+            VercelLogs,
+            Upload,
+            UserFeedback,
+            ErrorPage,
+            Relay,
+            Other,
+        ];
+
+        for kind in kinds {
+            assert_eq!(
+                ENDPOINT_LABELS[EndpointLabel::of(kind).index()],
+                kind.as_str()
+            );
+        }
+        assert_eq!(ENDPOINT_LABELS[EndpointLabel::TUNNEL.index()], "tunnel");
+        assert_eq!(ENDPOINT_LABELS[EndpointLabel::NONE.index()], "none");
+        assert_eq!(ENDPOINT_LABELS.len(), kinds.len() + 2);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proxy::config::UpstreamRoute;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -420,4 +421,121 @@ async fn stops_at_once_when_idle_and_finishes_what_is_in_flight() {
         .await
         .unwrap();
     assert!(tokio::net::TcpStream::connect(proxy.address).await.is_err());
+}
+
+#[tokio::test]
+async fn an_unlisted_key_cannot_hide_in_the_body() {
+    let mut sentry = Sentry::answering(OK).await;
+    let proxy = start_with(sentry.address, |config| {
+        config.forward.public_keys = vec!["good".parse().unwrap()];
+        config.forward.buffer = 1000;
+    });
+    let mut client = proxy.connect().await;
+    let envelope = |key: &str, size: usize| {
+        [
+            format!("{{\"dsn\":\"https://{key}@h/1\"}}\n").into_bytes(),
+            noise(size),
+        ]
+        .concat()
+    };
+
+    for (key, size, status) in [
+        ("good", 10, 200),
+        ("bad", 10, 403),
+        ("good", 50_000, 200),
+        ("bad", 50_000, 403),
+    ] {
+        let mut client = proxy.connect().await;
+        assert_eq!(
+            client
+                .ask(post("/api/1/envelope/", &envelope(key, size)))
+                .await
+                .status(),
+            status,
+            "{key} {size}"
+        );
+    }
+    assert_eq!(
+        client.ask(post("/api/1/envelope/", b"{}\n")).await.status(),
+        403
+    );
+    assert_eq!(sentry.request().await.body, envelope("good", 10));
+    assert!(sentry.request().await.body == envelope("good", 50_000));
+    assert!(sentry.request_now().is_none());
+}
+
+#[tokio::test]
+async fn the_tunnel_forwards_to_the_project_its_envelope_names() {
+    let mut sentry = Sentry::answering(OK).await;
+    let mut proxy = start_with(sentry.address, |config| {
+        config.tunnel_path = Some("/tunnel".to_owned());
+        config.forward.projects = vec![42.into()];
+        config.forward.buffer = 1000;
+    });
+    let mut client = proxy.connect().await;
+    let envelope = |project: u64, size: usize| {
+        [
+            format!("{{\"dsn\":\"https://abc@elsewhere.test/{project}\"}}\n").into_bytes(),
+            noise(size),
+        ]
+        .concat()
+    };
+
+    for size in [10, 50_000] {
+        let body = envelope(42, size);
+        assert_eq!(client.ask(post("/tunnel", &body)).await.status(), 200);
+        let arrived = sentry.request().await;
+        assert_eq!(arrived.start, "POST /api/42/envelope/ HTTP/1.1");
+        assert!(arrived.body == body);
+        let captured = proxy.captures.next().await.unwrap();
+        assert_eq!(captured.endpoint.project, Some(42.into()));
+        assert_eq!(captured.endpoint.key, "abc".parse().ok());
+        assert!(captured.body.concat() == body);
+    }
+    assert_eq!(
+        client
+            .ask(post("/tunnel", &envelope(43, 10)))
+            .await
+            .status(),
+        403
+    );
+    assert_eq!(client.ask(post("/tunnel", b"{}\n")).await.status(), 400);
+    assert_eq!(
+        client
+            .ask("GET /tunnel HTTP/1.1\r\nHost: a\r\n\r\n")
+            .await
+            .status(),
+        405
+    );
+    assert_eq!(client.ask(post("/tunnel/x", b"{}\n")).await.status(), 404);
+    assert!(sentry.request_now().is_none());
+    assert_eq!(
+        proxy.metric(r#"requests_total{endpoint="tunnel",verdict="accepted"}"#),
+        2
+    );
+}
+
+#[tokio::test]
+async fn projects_that_live_elsewhere_are_forwarded_there() {
+    let (mut here, mut there) = (Sentry::answering(OK).await, Sentry::answering(OK).await);
+    let proxy = start_with(here.address, |config| {
+        config.upstream.routes = vec![UpstreamRoute {
+            projects: vec![7.into(), 8.into()],
+            url: format!("http://{}/moved", there.address).parse().unwrap(),
+        }];
+    });
+    let mut client = proxy.connect().await;
+
+    for (path, arrived) in [
+        ("/api/7/store/?a=1", "/moved/api/7/store/?a=1"),
+        ("/moved/api/8/store/", "/moved/api/8/store/"),
+    ] {
+        client.ask(post(path, b"{}")).await;
+        let request = there.request().await;
+        assert_eq!(request.start, format!("POST {arrived} HTTP/1.1"));
+        assert_eq!(request.header("host"), Some(&*there.address.to_string()));
+    }
+    client.ask(post("/moved/api/1/store/", b"{}")).await;
+    assert_eq!(here.request().await.start, "POST /api/1/store/ HTTP/1.1");
+    assert!(there.request_now().is_none());
 }

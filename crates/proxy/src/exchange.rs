@@ -1,0 +1,264 @@
+//! One request on its way to Sentry: send it whole or piece by piece, turn what comes back into the answer, hand the copy over.
+
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use event::EndpointKind;
+use http::{Request, Response, Version, request};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::answer::{self, Refusal};
+use crate::body::{AnswerBody, Feed, Framing, RequestBody, fed};
+use crate::connection::Client;
+use crate::error::Fault;
+use crate::handler::{Done, Shared};
+use crate::headers;
+use crate::metrics::Outcome;
+use crate::pump::{Copy, Gathered, Pump, PumpLimits, Stop};
+use crate::route::Route;
+use crate::tap::{Copied, Dropped, Verdict};
+use crate::upstream::{Lease, Upstream};
+use crate::worker::{Settings, Worker};
+
+/// A request that goes to Sentry.
+pub(crate) struct Exchange<'w> {
+    worker: &'w Worker,
+    settings: &'w Settings,
+    upstream: &'w Upstream,
+    client: &'w Client,
+    route: Route,
+    framing: Framing,
+    /// The copy without its body; `None` when nobody wants one.
+    draft: Option<Copied>,
+}
+
+/// Sentry's answer, or why there is none.
+type Asked = Result<(Response<Incoming>, Lease), Fault>;
+
+impl<'w> Exchange<'w> {
+    pub(crate) fn new(
+        shared: Shared<'w>,
+        route: Route,
+        framing: Framing,
+        head: &request::Parts,
+    ) -> Exchange<'w> {
+        let upstream = shared.settings.upstreams.of(route.endpoint.project);
+        let draft = draft(&route, head, shared.client);
+        let Shared {
+            worker,
+            settings,
+            client,
+        } = shared;
+        Exchange {
+            worker,
+            settings,
+            upstream,
+            client,
+            route,
+            framing,
+            draft,
+        }
+    }
+
+    /// Asks Sentry and returns the answer; `gathered` is what has been read of the body already.
+    pub(crate) async fn run(
+        self,
+        mut head: request::Parts,
+        gathered: Gathered,
+        incoming: Incoming,
+    ) -> Result<Done, Refusal> {
+        self.prepare(&mut head);
+        if !gathered.is_complete {
+            return self.send_streamed(head, gathered, incoming).await;
+        }
+        match self.framing {
+            Framing::Length(length) if length != gathered.length => Err(Refusal::Malformed),
+            Framing::Length(_) | Framing::Chunked => Ok(self.send_held(head, gathered).await),
+        }
+    }
+
+    /// Makes the request's head the one that Sentry gets.
+    fn prepare(&self, head: &mut request::Parts) {
+        head.uri = self.route.target.clone();
+        head.version = Version::HTTP_11;
+        head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let client_ip = self.settings.config().forward.client_ip;
+        headers::towards_upstream(
+            &mut head.headers,
+            &self.client.forwarded,
+            client_ip,
+            self.upstream.host(),
+        );
+    }
+
+    /// Forwards a body that is all there.
+    async fn send_held(self, head: request::Parts, gathered: Gathered) -> Done {
+        let body = RequestBody::held(self.framing, gathered.pieces.iter().cloned());
+        let started = Instant::now();
+        let asked = self
+            .within(self.upstream.send(Request::from_parts(head, body)))
+            .await;
+        self.worker.metrics.upstream(started.elapsed());
+
+        let copy = (gathered.length <= self.settings.config().tee.max_body as u64)
+            .then_some(gathered.pieces);
+        self.conclude(asked, copy, None)
+    }
+
+    /// Forwards a body while it comes in.
+    async fn send_streamed(
+        self,
+        head: request::Parts,
+        gathered: Gathered,
+        incoming: Incoming,
+    ) -> Result<Done, Refusal> {
+        let (feed, body) = fed(self.framing);
+        let copy = Copy::new(
+            self.draft
+                .is_some()
+                .then_some(self.settings.config().tee.max_body),
+        );
+        let mut pump = Pump::new(gathered, incoming, feed, copy, self.pump_limits());
+
+        let started = Instant::now();
+        let mut sending = std::pin::pin!(self.upstream.send(Request::from_parts(head, body)));
+        let ended = tokio::select! {
+            early = &mut sending => Err(early),
+            ended = pump.run() => Ok(ended),
+        };
+        let (asked, is_early) = match ended {
+            Ok(Ok(())) => (self.within(sending).await, false),
+            Ok(Err(Stop::Client(refusal))) => return Err(refusal),
+            Ok(Err(Stop::Upstream)) => (Err(Fault::Timeout), true),
+            Err(early) => (early, true),
+        };
+        self.worker.metrics.upstream(started.elapsed());
+        if is_early {
+            return Ok(self.settle(asked, pump).await);
+        }
+        Ok(self.conclude(asked, pump.copy_mut().take(), None))
+    }
+
+    /// Ends a request that was decided before Sentry had the whole body.
+    async fn settle(self, early: Asked, mut pump: Pump) -> Done {
+        let feed = match &early {
+            Ok((response, _)) if !is_error(response) => None,
+            Ok(_) | Err(_) => pump.hold(),
+        };
+        let is_complete = pump.settle().await;
+        let copy = if is_complete {
+            pump.copy_mut().take()
+        } else {
+            None
+        };
+        if !is_complete {
+            tokio::task::spawn_local(pump.discard());
+        }
+        self.conclude(early, copy, feed)
+    }
+
+    async fn within(&self, sending: impl Future<Output = Asked>) -> Asked {
+        timeout(self.settings.config().upstream.response_timeout, sending)
+            .await
+            .unwrap_or(Err(Fault::Timeout))
+    }
+
+    /// Turns what Sentry said into the answer, and hands the copy over.
+    fn conclude(self, asked: Asked, copy: Option<Vec<Bytes>>, feed: Option<Feed>) -> Done {
+        let asked = match asked {
+            Ok((response, _)) if is_outage(&self.route, &response) => {
+                Err(Fault::Outage(response.status().as_u16()))
+            }
+            asked => asked,
+        };
+        let (verdict, answer) = match asked {
+            Ok((response, lease)) => (
+                Verdict::of_status(response.status()),
+                relay(response, lease, feed),
+            ),
+            Err(fault) => (Verdict::Unreachable, self.lose(&fault)),
+        };
+        self.hand_over(copy, verdict);
+        Done {
+            outcome: Outcome::Forwarded(verdict),
+            answer,
+        }
+    }
+
+    /// Answers for a request that Sentry did not take. Once there is a spool, this is where the request goes into it.
+    fn lose(&self, fault: &Fault) -> Response<AnswerBody> {
+        self.worker.log.lost(fault);
+        answer::lost(fault)
+    }
+
+    fn hand_over(self, body: Option<Vec<Bytes>>, verdict: Verdict) {
+        let Some(draft) = self.draft else { return };
+        let offered = match body {
+            Some(body) => self.worker.tap.offer(Copied { body, ..draft }, verdict),
+            None => Err(Dropped::TooLarge),
+        };
+        if let Err(dropped) = offered {
+            self.worker.metrics.tee_dropped(dropped);
+        }
+    }
+
+    fn pump_limits(&self) -> PumpLimits {
+        PumpLimits {
+            max_body: self.settings.config().forward.max_body,
+            client_stall: self.settings.config().limits.stall_timeout,
+            upstream_stall: self.settings.config().upstream.response_timeout,
+        }
+    }
+}
+
+/// Prepares a copy if the endpoint can carry an event.
+fn draft(route: &Route, head: &request::Parts, client: &Client) -> Option<Copied> {
+    let path_and_query = head
+        .uri
+        .path_and_query()
+        .filter(|_| route.endpoint.kind.carries_events())?;
+    Some(Copied {
+        endpoint: route.endpoint,
+        method: head.method.clone(),
+        path_and_query: path_and_query.clone(),
+        headers: head.headers.clone(),
+        body: Vec::new(),
+        received_at: SystemTime::now(),
+        peer: client.peer.ip(),
+    })
+}
+
+/// Passes Sentry's answer on.
+fn relay(response: Response<Incoming>, lease: Lease, feed: Option<Feed>) -> Response<AnswerBody> {
+    let (mut head, incoming) = response.into_parts();
+    headers::towards_client(&mut head.headers);
+    let body = AnswerBody::upstream(&head.headers, incoming, lease, feed);
+    Response::from_parts(head, body)
+}
+
+fn is_error<B>(response: &Response<B>) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
+}
+
+/// Whether the answer means that Sentry is down. The web API's own 503 is none of our business.
+fn is_outage(route: &Route, response: &Response<Incoming>) -> bool {
+    let is_down = Verdict::of_status(response.status()) == Verdict::Unreachable;
+    match route.endpoint.kind {
+        EndpointKind::Relay | EndpointKind::Other | EndpointKind::ErrorPage => false,
+        EndpointKind::Store
+        | EndpointKind::LegacyStore
+        | EndpointKind::Envelope
+        | EndpointKind::Minidump
+        | EndpointKind::Unreal
+        | EndpointKind::Attachments
+        | EndpointKind::Security
+        | EndpointKind::Nel
+        | EndpointKind::Cron
+        | EndpointKind::OtlpTraces
+        | EndpointKind::OtlpLogs
+        | EndpointKind::VercelLogs
+        | EndpointKind::Upload
+        | EndpointKind::UserFeedback => is_down,
+    }
+}

@@ -6,6 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -13,6 +14,7 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
+use tokio::time::{Sleep, sleep};
 
 use crate::upstream::Lease;
 
@@ -58,6 +60,17 @@ enum Source {
     },
 }
 
+/// What has to be looked after until Sentry's answer has been read.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    /// The connection.
+    pub(crate) lease: Lease,
+    /// The rest of the request, kept because breaking it off would cut the answer too.
+    pub(crate) feed: Option<Feed>,
+    /// The longest time between two pieces of the answer.
+    pub(crate) stall: Duration,
+}
+
 #[derive(Debug)]
 enum AnswerKind {
     Own(Option<Bytes>),
@@ -65,9 +78,9 @@ enum AnswerKind {
         incoming: Incoming,
         /// Whether the answer says `Content-Length: 0`.
         says_empty: bool,
-        lease: Option<Lease>,
-        /// Kept until the answer has been read, because breaking the request off would cut the answer too.
-        feed: Option<Feed>,
+        tail: Option<Tail>,
+        /// Runs while we wait for a piece.
+        timer: Option<Pin<Box<Sleep>>>,
     },
 }
 
@@ -165,20 +178,15 @@ impl AnswerBody {
     }
 
     /// Returns the body of Sentry's answer; the connection goes back to the pool once it has been read.
-    pub(crate) fn upstream(
-        head: &HeaderMap,
-        incoming: Incoming,
-        lease: Lease,
-        feed: Option<Feed>,
-    ) -> AnswerBody {
+    pub(crate) fn upstream(head: &HeaderMap, incoming: Incoming, tail: Tail) -> AnswerBody {
         let says_empty = head.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
         let is_empty = incoming.is_end_stream();
         let mut body = AnswerBody {
             kind: AnswerKind::Upstream {
                 incoming,
                 says_empty,
-                lease: Some(lease),
-                feed,
+                tail: Some(tail),
+                timer: None,
             },
         };
         if is_empty {
@@ -188,30 +196,51 @@ impl AnswerBody {
     }
 
     fn settle(&mut self) {
-        if let AnswerKind::Upstream { lease, feed, .. } = &mut self.kind {
-            if let Some(lease) = lease.take() {
-                lease.give_back();
+        if let AnswerKind::Upstream { tail, timer, .. } = &mut self.kind {
+            timer.take();
+            if let Some(tail) = tail.take() {
+                tail.lease.give_back();
+                drop(tail.feed);
             }
-            feed.take();
         }
+    }
+
+    /// Waits for the next piece of Sentry's answer, but not for ever.
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let (incoming, tail, timer) = match &mut self.kind {
+            AnswerKind::Own(text) => {
+                return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
+            }
+            AnswerKind::Upstream {
+                incoming,
+                tail,
+                timer,
+                ..
+            } => (incoming, tail, timer),
+        };
+        if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(context) {
+            timer.take();
+            return Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)));
+        }
+        let Some(tail) = tail else {
+            return Poll::Pending;
+        };
+        let timer = timer.get_or_insert_with(|| Box::pin(sleep(tail.stall)));
+        ready!(timer.as_mut().poll(context));
+        Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())))
     }
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let frame = match &mut self.kind {
-            AnswerKind::Own(text) => {
-                return Poll::Ready(text.take().map(|text| Ok(Frame::data(text))));
-            }
-            AnswerKind::Upstream { incoming, .. } => ready!(Pin::new(incoming).poll_frame(context)),
-        };
-        if frame.is_none() || Body::is_end_stream(&*self) {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let frame = ready!(self.poll_piece(context));
+        if frame.is_none() || self.is_end_stream() {
             self.settle();
         }
         Poll::Ready(frame)

@@ -122,6 +122,9 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Bytes of a request's head.
     pub max_head: usize,
+    /// Bytes of all bodies that are held before they are sent, over all threads; beyond it, bodies are moved on piece by
+    /// piece. Changes by a restart only.
+    pub memory: usize,
 }
 
 /// An origin with an optional path prefix: `scheme://host[:port][/prefix]`.
@@ -223,6 +226,7 @@ impl Default for Limits {
             stall_timeout: Duration::from_secs(20),
             idle_timeout: Duration::from_secs(75),
             max_head: 64 << 10,
+            memory: 256 << 20,
         }
     }
 }

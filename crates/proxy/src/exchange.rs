@@ -2,22 +2,21 @@
 
 use std::time::{Instant, SystemTime};
 
-use bytes::Bytes;
 use event::EndpointKind;
 use http::{Request, Response, Version, request};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::answer::{self, Refusal};
-use crate::body::{AnswerBody, Feed, Framing, RequestBody, fed};
+use crate::body::{AnswerBody, Feed, Framing, RequestBody, Tail, fed};
 use crate::connection::Client;
 use crate::error::Fault;
 use crate::handler::{Done, Shared};
 use crate::headers;
 use crate::metrics::Outcome;
-use crate::pump::{Copy, Gathered, Pump, PumpLimits, Stop};
+use crate::pump::{Gathered, Pump, PumpLimits, Stop};
 use crate::route::Route;
-use crate::tap::{Copied, Dropped, Verdict};
+use crate::tap::{BodyCopy, Copied, Dropped, Verdict};
 use crate::upstream::{Lease, Upstream};
 use crate::worker::{Settings, Worker};
 
@@ -101,8 +100,13 @@ impl<'w> Exchange<'w> {
             .await;
         self.worker.metrics.upstream(started.elapsed());
 
-        let copy = (gathered.length <= self.settings.config().tee.max_body as u64)
-            .then_some(gathered.pieces);
+        let mut copy = self.copy();
+        if let Some(copy) = &mut copy {
+            gathered
+                .pieces
+                .into_iter()
+                .for_each(|piece| copy.add(piece));
+        }
         self.conclude(asked, copy, None)
     }
 
@@ -114,11 +118,7 @@ impl<'w> Exchange<'w> {
         incoming: Incoming,
     ) -> Result<Done, Refusal> {
         let (feed, body) = fed(self.framing);
-        let copy = Copy::new(
-            self.draft
-                .is_some()
-                .then_some(self.settings.config().tee.max_body),
-        );
+        let copy = self.copy();
         let mut pump = Pump::new(gathered, incoming, feed, copy, self.pump_limits());
 
         let started = Instant::now();
@@ -137,7 +137,7 @@ impl<'w> Exchange<'w> {
         if is_early {
             return Ok(self.settle(asked, pump).await);
         }
-        Ok(self.conclude(asked, pump.copy_mut().take(), None))
+        Ok(self.conclude(asked, pump.take_copy(), None))
     }
 
     /// Ends a request that was decided before Sentry had the whole body.
@@ -147,12 +147,10 @@ impl<'w> Exchange<'w> {
             Ok(_) | Err(_) => pump.hold(),
         };
         let is_complete = pump.settle().await;
-        let copy = if is_complete {
-            pump.copy_mut().take()
-        } else {
-            None
-        };
+        let mut copy = pump.take_copy();
         if !is_complete {
+            copy.iter_mut()
+                .for_each(|copy| copy.give_up(Dropped::Incomplete));
             tokio::task::spawn_local(pump.discard());
         }
         self.conclude(early, copy, feed)
@@ -165,17 +163,18 @@ impl<'w> Exchange<'w> {
     }
 
     /// Turns what Sentry said into the answer, and hands the copy over.
-    fn conclude(self, asked: Asked, copy: Option<Vec<Bytes>>, feed: Option<Feed>) -> Done {
+    fn conclude(self, asked: Asked, copy: Option<BodyCopy>, feed: Option<Feed>) -> Done {
         let asked = match asked {
             Ok((response, _)) if is_outage(&self.route, &response) => {
                 Err(Fault::Outage(response.status().as_u16()))
             }
             asked => asked,
         };
+        let stall = self.settings.config().upstream.response_timeout;
         let (verdict, answer) = match asked {
             Ok((response, lease)) => (
                 Verdict::of_status(response.status()),
-                relay(response, lease, feed),
+                relay(response, Tail { lease, feed, stall }),
             ),
             Err(fault) => (Verdict::Unreachable, self.lose(&fault)),
         };
@@ -192,13 +191,17 @@ impl<'w> Exchange<'w> {
         answer::lost(fault)
     }
 
-    fn hand_over(self, body: Option<Vec<Bytes>>, verdict: Verdict) {
-        let Some(draft) = self.draft else { return };
-        let offered = match body {
-            Some(body) => self.worker.tap.offer(Copied { body, ..draft }, verdict),
-            None => Err(Dropped::TooLarge),
+    /// Returns an empty copy of the body if somebody wants one.
+    fn copy(&self) -> Option<BodyCopy> {
+        let limit = self.settings.config().tee.max_body;
+        self.draft.as_ref().map(|_| self.worker.tap.copy(limit))
+    }
+
+    fn hand_over(self, copy: Option<BodyCopy>, verdict: Verdict) {
+        let (Some(draft), Some(copy)) = (self.draft, copy) else {
+            return;
         };
-        if let Err(dropped) = offered {
+        if let Err(dropped) = self.worker.tap.offer(draft, copy, verdict) {
             self.worker.metrics.tee_dropped(dropped);
         }
     }
@@ -223,17 +226,16 @@ fn draft(route: &Route, head: &request::Parts, client: &Client) -> Option<Copied
         method: head.method.clone(),
         path_and_query: path_and_query.clone(),
         headers: head.headers.clone(),
-        body: Vec::new(),
         received_at: SystemTime::now(),
         peer: client.peer.ip(),
     })
 }
 
 /// Passes Sentry's answer on.
-fn relay(response: Response<Incoming>, lease: Lease, feed: Option<Feed>) -> Response<AnswerBody> {
+fn relay(response: Response<Incoming>, tail: Tail) -> Response<AnswerBody> {
     let (mut head, incoming) = response.into_parts();
     headers::towards_client(&mut head.headers);
-    let body = AnswerBody::upstream(&head.headers, incoming, lease, feed);
+    let body = AnswerBody::upstream(&head.headers, incoming, tail);
     Response::from_parts(head, body)
 }
 

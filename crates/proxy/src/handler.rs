@@ -81,7 +81,7 @@ async fn carry(
     mut incoming: Incoming,
 ) -> Result<Done, Refusal> {
     let framing = framing_of(&head.headers)?;
-    let gathered = take_in(shared.settings, framing, &found, &mut incoming).await?;
+    let gathered = take_in(shared, framing, &found, &mut incoming).await?;
     let route = found.resolve(shared.settings, &head, &gathered.pieces)?;
     Exchange::new(shared, route, framing, &head)
         .run(head, gathered, incoming)
@@ -90,12 +90,12 @@ async fn carry(
 
 /// Reads the body if it may fit into the buffer, or as much as fits if its start has to be looked at.
 async fn take_in(
-    settings: &Settings,
+    shared: Shared<'_>,
     framing: Framing,
     found: &Found,
     incoming: &mut Incoming,
 ) -> Result<Gathered, Refusal> {
-    let config = settings.config();
+    let (config, memory) = (shared.settings.config(), &shared.worker.memory);
     let length = match framing {
         Framing::Length(length) => length,
         Framing::Chunked => 0,
@@ -104,9 +104,15 @@ async fn take_in(
         return Err(Refusal::TooLarge);
     }
     if length > config.forward.buffer as u64 && matches!(found, Found::Known(_)) {
-        return Ok(Gathered::nothing());
+        return Ok(Gathered::nothing(memory));
     }
-    gather(incoming, config.forward.buffer, config.limits.stall_timeout).await
+    gather(
+        incoming,
+        memory,
+        config.forward.buffer,
+        config.limits.stall_timeout,
+    )
+    .await
 }
 
 /// A body that breaks off because the screen let no more through has another reason than the client's leaving.

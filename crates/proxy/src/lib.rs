@@ -16,6 +16,7 @@ pub mod error;
 mod exchange;
 mod handler;
 mod headers;
+mod memory;
 pub mod metrics;
 mod patrol;
 mod plan;

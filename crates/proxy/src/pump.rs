@@ -5,7 +5,11 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +20,15 @@ use tokio::time::timeout;
 
 use crate::answer::Refusal;
 use crate::body::Feed;
+use crate::memory::{Held, Memory};
+use crate::tap::BodyCopy;
 
 /// The first pieces of a body.
 #[derive(Debug)]
 pub(crate) struct Gathered {
     pub(crate) pieces: Vec<Bytes>,
+    /// What the pieces take of the thread's memory.
+    held: Held,
     /// Bytes in all pieces.
     pub(crate) length: u64,
     pub(crate) is_complete: bool,
@@ -28,27 +36,35 @@ pub(crate) struct Gathered {
 
 impl Gathered {
     /// Returns the start of a body of which nothing has been read.
-    pub(crate) fn nothing() -> Gathered {
+    pub(crate) fn nothing(memory: &Rc<Memory>) -> Gathered {
         Gathered {
             pieces: Vec::new(),
+            held: memory.hold(),
             length: 0,
             is_complete: false,
         }
     }
 }
 
-/// Reads a body until its end, or until more than `limit` bytes of it are held.
+/// Reads a body until its end, or until more than `limit` bytes of it are held, or until the memory for bodies is used up.
+///
+/// Running out of memory is no reason to wait: the body is then moved on piece by piece, which needs little.
 pub(crate) async fn gather(
     incoming: &mut Incoming,
+    memory: &Rc<Memory>,
     limit: usize,
     stall: Duration,
 ) -> Result<Gathered, Refusal> {
-    let mut gathered = Gathered::nothing();
+    let mut gathered = Gathered::nothing(memory);
     while gathered.length <= limit as u64 {
         match next_piece(incoming, stall).await? {
             Some(piece) => {
+                let has_room = gathered.held.grow(piece.len());
                 gathered.length += piece.len() as u64;
                 gathered.pieces.push(piece);
+                if !has_room {
+                    break;
+                }
             }
             None => {
                 gathered.is_complete = true;
@@ -66,7 +82,7 @@ pub(crate) struct Pump {
     feed: Option<Feed>,
     /// Taken from the client, not yet given to Sentry.
     pending: VecDeque<Bytes>,
-    copy: Copy,
+    copy: Option<BodyCopy>,
     received: u64,
     limits: PumpLimits,
 }
@@ -80,14 +96,6 @@ pub(crate) struct PumpLimits {
     pub(crate) client_stall: Duration,
     /// The longest time Sentry may take no piece.
     pub(crate) upstream_stall: Duration,
-}
-
-/// A copy of at most `limit` bytes; given up when the body is longer.
-#[derive(Debug)]
-pub(crate) struct Copy {
-    pieces: Option<Vec<Bytes>>,
-    length: usize,
-    limit: usize,
 }
 
 /// What stopped a pump.
@@ -105,7 +113,7 @@ impl Pump {
         gathered: Gathered,
         incoming: Incoming,
         feed: Feed,
-        copy: Copy,
+        copy: Option<BodyCopy>,
         limits: PumpLimits,
     ) -> Pump {
         let mut pump = Pump {
@@ -117,7 +125,7 @@ impl Pump {
             limits,
         };
         for piece in &gathered.pieces {
-            pump.copy.add(piece);
+            pump.add_to_copy(piece);
         }
         pump.pending = gathered.pieces.into();
         pump
@@ -147,7 +155,7 @@ impl Pump {
     /// it has sent everything, as some clients need.
     pub(crate) async fn settle(&mut self) -> bool {
         let until_over = async {
-            while self.copy.is_kept() {
+            while self.copy.as_ref().is_some_and(BodyCopy::is_kept) {
                 match self.advance().await {
                     Ok(true) => {}
                     Ok(false) => return true,
@@ -171,8 +179,15 @@ impl Pump {
         self.feed.take()
     }
 
-    pub(crate) fn copy_mut(&mut self) -> &mut Copy {
-        &mut self.copy
+    /// Takes the copy out; it grows no more.
+    pub(crate) fn take_copy(&mut self) -> Option<BodyCopy> {
+        self.copy.take()
+    }
+
+    fn add_to_copy(&mut self, piece: &Bytes) {
+        if let Some(copy) = &mut self.copy {
+            copy.add(piece.clone());
+        }
     }
 
     /// Takes one more piece; `Ok(false)` at the end of the body.
@@ -195,7 +210,7 @@ impl Pump {
         if self.received > self.limits.max_body {
             return Err(Stop::Client(Refusal::TooLarge));
         }
-        self.copy.add(&piece);
+        self.add_to_copy(&piece);
         if self.feed.is_some() {
             self.pending.push_back(piece);
         }
@@ -221,41 +236,10 @@ impl Pump {
     }
 }
 
-impl Copy {
-    /// Returns an empty copy that may grow to `limit` bytes, or one that is never kept.
-    pub(crate) fn new(limit: Option<usize>) -> Copy {
-        Copy {
-            pieces: limit.map(|_| Vec::new()),
-            length: 0,
-            limit: limit.unwrap_or(0),
-        }
-    }
-
-    /// Returns the copied pieces, `None` when the body was too long.
-    pub(crate) fn take(&mut self) -> Option<Vec<Bytes>> {
-        self.pieces.take()
-    }
-
-    fn is_kept(&self) -> bool {
-        self.pieces.is_some()
-    }
-
-    fn add(&mut self, piece: &Bytes) {
-        self.length += piece.len();
-        if self.length > self.limit {
-            self.pieces = None;
-        } else if let Some(pieces) = &mut self.pieces {
-            pieces.push(piece.clone());
-        }
-    }
-}
-
 /// Returns the next piece of data, `None` at the end. Trailers are left out: nothing in Sentry's ingest reads them.
 async fn next_piece(incoming: &mut Incoming, stall: Duration) -> Result<Option<Bytes>, Refusal> {
     while !incoming.is_end_stream() {
-        let frame = timeout(stall, incoming.frame())
-            .await
-            .map_err(|_| Refusal::Timeout)?;
+        let frame = within_unless_ready(stall, incoming.frame()).await?;
         let frame = match frame {
             Some(frame) => frame.map_err(|error| refusal_of(&error))?,
             None => return Ok(None),
@@ -265,6 +249,19 @@ async fn next_piece(incoming: &mut Incoming, stall: Duration) -> Result<Option<B
         }
     }
     Ok(None)
+}
+
+/// Most pieces are there already: then no timer is made.
+async fn within_unless_ready<F: Future + Unpin>(
+    limit: Duration,
+    mut future: F,
+) -> Result<F::Output, Refusal> {
+    if let Poll::Ready(output) =
+        poll_fn(|context| Poll::Ready(Pin::new(&mut future).poll(context))).await
+    {
+        return Ok(output);
+    }
+    timeout(limit, future).await.map_err(|_| Refusal::Timeout)
 }
 
 /// Tells a body that is no HTTP from one that merely ended too soon.

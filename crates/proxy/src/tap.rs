@@ -86,6 +86,18 @@ pub enum Dropped {
     TooLarge,
     /// Nobody reads the tap any more.
     Closed,
+    /// The body was still coming in when its answer had to go out.
+    Incomplete,
+}
+
+/// A copy of a body in the making. Its bytes count from the start, or many large bodies at once would not fit anywhere.
+#[derive(Debug)]
+pub(crate) struct BodyCopy {
+    pieces: Vec<Bytes>,
+    length: usize,
+    limit: usize,
+    permit: Permit,
+    lost: Option<Dropped>,
 }
 
 /// A request about to be copied; see [`Captured`] for the fields.
@@ -95,21 +107,51 @@ pub(crate) struct Copied {
     pub(crate) method: Method,
     pub(crate) path_and_query: PathAndQuery,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<Bytes>,
     pub(crate) received_at: SystemTime,
     pub(crate) peer: IpAddr,
 }
 
 impl Tap {
+    /// Returns an empty copy of a body that may grow to `limit` bytes.
+    pub(crate) fn copy(&self, limit: usize) -> BodyCopy {
+        let permit = Permit {
+            budget: Arc::clone(&self.budget),
+            bytes: 0,
+        };
+        BodyCopy {
+            pieces: Vec::new(),
+            length: 0,
+            limit,
+            permit,
+            lost: None,
+        }
+    }
+
     /// Hands a copy to the pipeline, or says why not. Never waits.
-    pub(crate) fn offer(&self, copied: Copied, verdict: Verdict) -> Result<(), Dropped> {
-        let permit = Budget::take(&self.budget, weight(&copied)).ok_or(Dropped::Full)?;
+    pub(crate) fn offer(
+        &self,
+        copied: Copied,
+        body: BodyCopy,
+        verdict: Verdict,
+    ) -> Result<(), Dropped> {
+        let BodyCopy {
+            pieces,
+            length,
+            mut permit,
+            lost,
+            ..
+        } = body;
+        let weight = length.max(READ_BUFFER) + copied.headers.len() * HEADER_ENTRY;
+        match lost {
+            Some(dropped) => return Err(dropped),
+            None if !permit.grow(weight.saturating_sub(permit.bytes)) => return Err(Dropped::Full),
+            None => {}
+        }
         let Copied {
             endpoint,
             method,
             path_and_query,
             headers,
-            body,
             received_at,
             peer,
         } = copied;
@@ -118,7 +160,7 @@ impl Tap {
             method,
             path_and_query,
             headers,
-            body,
+            body: pieces,
             is_truncated: false,
             received_at,
             peer,
@@ -132,6 +174,35 @@ impl Tap {
     /// Returns how many bytes are on their way to the pipeline.
     pub fn used(&self) -> usize {
         self.budget.used.load(Ordering::Relaxed)
+    }
+}
+
+impl BodyCopy {
+    /// Adds a piece, unless the copy becomes too large or there is no memory for it.
+    pub(crate) fn add(&mut self, piece: Bytes) {
+        if self.lost.is_some() {
+            return;
+        }
+        self.length += piece.len();
+        if self.length > self.limit {
+            self.give_up(Dropped::TooLarge);
+        } else if !self.permit.grow(piece.len()) {
+            self.give_up(Dropped::Full);
+        } else {
+            self.pieces.push(piece);
+        }
+    }
+
+    /// Returns whether the copy can still become complete.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.lost.is_none()
+    }
+
+    /// Forgets the copy, for a reason that stands unless there was one before.
+    pub(crate) fn give_up(&mut self, dropped: Dropped) {
+        self.lost.get_or_insert(dropped);
+        self.pieces = Vec::new();
+        self.permit.release();
     }
 }
 
@@ -198,7 +269,12 @@ impl Verdict {
 
 impl Dropped {
     /// Every reason, in the order of their discriminants.
-    pub(crate) const ALL: [Dropped; 3] = [Dropped::Full, Dropped::TooLarge, Dropped::Closed];
+    pub(crate) const ALL: [Dropped; 4] = [
+        Dropped::Full,
+        Dropped::TooLarge,
+        Dropped::Closed,
+        Dropped::Incomplete,
+    ];
 
     /// Returns the reason's name, as used in metrics.
     pub fn reason(self) -> &'static str {
@@ -206,6 +282,7 @@ impl Dropped {
             Dropped::Full => "full",
             Dropped::TooLarge => "too_large",
             Dropped::Closed => "closed",
+            Dropped::Incomplete => "incomplete",
         }
     }
 }
@@ -222,30 +299,31 @@ struct Permit {
     bytes: usize,
 }
 
-impl Budget {
-    fn take(budget: &Arc<Budget>, bytes: usize) -> Option<Permit> {
+impl Permit {
+    /// Takes more of the budget; `false` when it does not hold so much.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let budget = &*self.budget;
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= budget.limit);
-        budget
+        let is_taken = budget
             .used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits)
-            .ok()?;
-        Some(Permit {
-            budget: Arc::clone(budget),
-            bytes,
-        })
+            .is_ok();
+        if is_taken {
+            self.bytes += bytes;
+        }
+        is_taken
+    }
+
+    fn release(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.bytes = 0;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.release();
     }
-}
-
-/// Returns what a copy keeps alive: the body, and at least the one read buffer that head and body came in.
-fn weight(copied: &Copied) -> usize {
-    let body: usize = copied.body.iter().map(Bytes::len).sum();
-    body.max(READ_BUFFER) + copied.headers.len() * HEADER_ENTRY
 }
 
 /// Bytes of hyper's smallest read buffer, which every handle into it keeps alive as a whole.

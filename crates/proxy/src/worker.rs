@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::error::Fault;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::patrol::{Activity, Patrol};
 use crate::plan::Plan;
@@ -23,6 +24,7 @@ pub(crate) struct Worker {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: Log,
     pub(crate) patrol: Rc<Patrol>,
+    pub(crate) memory: Rc<Memory>,
     in_flight: Cell<usize>,
     /// Told when nothing is in flight any more.
     idle: Notify,
@@ -63,7 +65,9 @@ impl Settings {
 
 impl Worker {
     pub(crate) fn new(plan: Arc<Plan>, tap: Tap, metrics: Arc<Metrics>) -> Worker {
+        let share = plan.config.limits.memory / plan.config.thread_count();
         Worker {
+            memory: Memory::new(share),
             settings: RefCell::new(Settings::new(plan)),
             tap,
             metrics,

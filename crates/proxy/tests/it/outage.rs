@@ -164,3 +164,29 @@ async fn an_incomplete_request_never_reaches_sentry_as_complete() {
     }
     assert!(sentry.request_now().is_none());
 }
+
+#[tokio::test]
+async fn an_answer_that_stalls_is_broken_off() {
+    let sentry = Sentry::scripted(|stream, _| async move {
+        let mut connection = Connection::new(stream);
+        connection.read().await.unwrap();
+        connection
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+            .await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let proxy = start_with(sentry.address, |config| {
+        config.upstream.response_timeout = Duration::from_millis(200);
+    });
+    let mut client = proxy.connect().await;
+
+    client.send(post("/api/1/store/", b"{}")).await;
+
+    assert!(
+        timeout(Duration::from_secs(5), client.read())
+            .await
+            .unwrap()
+            .is_err()
+    );
+}

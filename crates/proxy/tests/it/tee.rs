@@ -95,3 +95,27 @@ async fn forwards_on_when_nobody_listens_to_the_tap() {
         );
     }
 }
+
+#[tokio::test]
+async fn many_large_bodies_at_once_stay_within_the_memory_and_arrive_whole() {
+    let mut sentry = Sentry::answering(OK).await;
+    let proxy = start_tapped(sentry.address, 1 << 20, |config| {
+        config.limits.memory = 300_000;
+        config.forward.buffer = 1 << 20;
+    });
+    let body = noise(900_000);
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        let mut client = proxy.connect().await;
+        let request = post("/api/1/store/", &body);
+        clients.push(tokio::spawn(
+            async move { client.ask(request).await.status() },
+        ));
+    }
+
+    for client in clients {
+        assert_eq!(client.await.unwrap(), 200);
+        assert!(sentry.request().await.body == body);
+    }
+    assert!(proxy.metric(r#"tee_dropped_total{reason="full"}"#) >= 9);
+}

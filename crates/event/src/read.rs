@@ -163,3 +163,149 @@ fn is_envelope(body: &[u8]) -> bool {
     let (header, rest) = body.split_at(at);
     header.trim_ascii_end().ends_with(b"}") && rest.trim_ascii_start().starts_with(b"{")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::EnvelopeError;
+    use crate::title::title;
+
+    const ID: &str = "9ec79c33ec9942ab8353589fcb2e04dc";
+
+    fn titles(body: &str, kind: EndpointKind) -> Vec<String> {
+        let parsed = parse_body(body.as_bytes(), kind).unwrap();
+        parsed.events.iter().map(title).collect()
+    }
+
+    #[test]
+    fn the_bytes_decide_between_event_and_envelope() {
+        let event = "{\"message\":\"m\"}";
+        let pretty = "{\n  \"user\": {},\n  \"extra\": {\"a\":\n{}\n},\n  \"message\": \"m\"\n}\n";
+        let envelope = "{}\n{\"type\":\"event\"}\n{\"message\":\"m\"}";
+        let spaced =
+            "{\"event_id\":\"x\"} \r\n\n{\"type\":\"event\",\"length\":15}\n{\"message\":\"m\"}";
+        for kind in [EndpointKind::Store, EndpointKind::LegacyStore] {
+            for body in [event, pretty, envelope, spaced] {
+                assert_eq!(titles(body, kind), ["m"], "{body}");
+            }
+        }
+        for body in [envelope, spaced] {
+            assert_eq!(titles(body, EndpointKind::Envelope), ["m"], "{body}");
+        }
+        assert!(titles("{}", EndpointKind::Envelope).is_empty());
+    }
+
+    #[test]
+    fn picks_events_and_counts_everything() {
+        let body = format!(
+            "{{\"event_id\":\"{ID}\",\"dsn\":\"https://k@h/7\"}}\n{{\"type\":\"session\"}}\n{{}}\n{{\"type\":\"event\"}}\n{{\"message\":\"m\"}}\n\
+             {{\"type\":\"attachment\",\"length\":16}}\n{{\"type\":\"event\"}}\n{{\"type\":\"brand_new\"}}\n{{\"message\":\"no\"}}\n\
+             {{\"type\":\"transaction\"}}\n{{\"message\":\"no\"}}\n"
+        );
+
+        let parsed = parse_body(body.as_bytes(), EndpointKind::Envelope).unwrap();
+
+        assert!(parsed.faults.is_empty());
+        assert_eq!(parsed.events.len(), 1);
+        assert_eq!(parsed.events[0].id.unwrap().to_string(), ID);
+        assert_eq!(parsed.header_id, EventId::parse(ID));
+        assert_eq!(parsed.project().map(ProjectId::value), Some(7));
+        let counts: Vec<_> = parsed
+            .items
+            .iter()
+            .map(|(ty, count)| (ty.as_str(), count))
+            .collect();
+        assert_eq!(
+            counts,
+            [
+                ("event", 1),
+                ("transaction", 1),
+                ("attachment", 1),
+                ("session", 1),
+                ("other", 1)
+            ]
+        );
+    }
+
+    #[test]
+    fn an_unreadable_event_is_a_fault_and_the_next_is_read() {
+        let body = "{}\n{\"type\":\"event\"}\n{broken\n{\"type\":\"event\"}\n{\"message\":\"m\"}\n{\"type\":\"event\",\"length\":99}\n{}";
+
+        let parsed = parse_body(body.as_bytes(), EndpointKind::Envelope).unwrap();
+
+        assert_eq!(parsed.events.len(), 1);
+        assert_eq!(parsed.items.of(ItemType::Event), 2);
+        let reasons: Vec<_> = parsed.faults.iter().map(ParseError::reason).collect();
+        assert_eq!(
+            reasons,
+            ["invalid_json", EnvelopeError::LengthPastEnd.reason()]
+        );
+    }
+
+    #[test]
+    fn reads_security_reports_from_their_endpoint_and_from_envelopes() {
+        let report =
+            r#"{"csp-report":{"effective-directive":"img-src","blocked-uri":"http://b/"}}"#;
+        let envelope =
+            format!("{{\"event_id\":\"{ID}\"}}\n{{\"type\":\"raw_security\"}}\n{report}");
+
+        assert_eq!(
+            titles(report, EndpointKind::Security),
+            ["Blocked 'image' from 'b'"]
+        );
+        assert_eq!(
+            titles(&envelope, EndpointKind::Envelope),
+            ["Blocked 'image' from 'b'"]
+        );
+        let parsed = parse_body(envelope.as_bytes(), EndpointKind::Envelope).unwrap();
+        assert_eq!(parsed.events[0].id, EventId::parse(ID));
+        let parsed = parse_body(report.as_bytes(), EndpointKind::Security).unwrap();
+        assert_eq!(parsed.items.of(ItemType::RawSecurity), 1);
+    }
+
+    #[test]
+    fn names_why_a_body_cannot_be_read() {
+        let reason = |body: &str, kind| parse_body(body.as_bytes(), kind).unwrap_err().reason();
+
+        assert_eq!(reason("", EndpointKind::Store), "invalid_json");
+        assert_eq!(reason("[]", EndpointKind::Store), "not_an_object");
+        assert_eq!(
+            reason("", EndpointKind::Envelope),
+            "invalid_envelope_header"
+        );
+        assert_eq!(reason("{", EndpointKind::Security), "invalid_json");
+        assert_eq!(reason("{} x}\n{", EndpointKind::Store), "missing_newline");
+    }
+
+    #[test]
+    fn a_get_carries_its_event_in_the_query() {
+        let decoded = |method, query, body: &'static [u8]| {
+            decode_body(
+                &method,
+                query,
+                &HeaderMap::new(),
+                &[Bytes::from_static(body)],
+                100,
+            )
+            .unwrap()
+        };
+        let query = Some("sentry_key=k&sentry_data=%7B%22message%22%3A%22a+b%22%7D");
+
+        assert_eq!(decoded(Method::GET, query, b""), r#"{"message":"a b"}"#);
+        assert_eq!(decoded(Method::POST, query, b"{}"), "{}");
+        assert_eq!(decoded(Method::GET, Some("x=1"), b"{}"), "{}");
+        assert_eq!(decoded(Method::GET, None, b"{}"), "{}");
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(body in prop::collection::vec(any::<u8>(), 0..80), text in "(\\{\\}|\\{\"type\":\"event\"\\}|\\{\"message\":\"m\"\\}|\n|\\[|x){0,12}") {
+            for kind in [EndpointKind::Store, EndpointKind::Envelope, EndpointKind::Security, EndpointKind::Minidump] {
+                let _ = parse_body(&body, kind);
+                let _ = parse_body(text.as_bytes(), kind);
+            }
+        }
+    }
+}

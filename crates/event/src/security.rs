@@ -291,3 +291,195 @@ fn first_word<'a>(text: &Text<'a>) -> Text<'a> {
 
 /// What stands for the page itself.
 const LOCAL: &str = "'self'";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::title::{culprit, location, title};
+
+    fn titles(body: &str) -> Vec<String> {
+        parse_reports(body.as_bytes())
+            .unwrap()
+            .iter()
+            .map(title)
+            .collect()
+    }
+
+    #[test]
+    fn reads_csp_reports_of_browsers() {
+        let body = r#"{"csp-report":{"document-uri":"https://shop.example/pay","referrer":"","violated-directive":"img-src 'self'",
+            "effective-directive":"img-src","original-policy":"img-src 'self'","blocked-uri":"https://evil.example/a.png","status-code":200}}"#;
+
+        let events = parse_reports(body.as_bytes()).unwrap();
+
+        let [event] = events.as_slice() else { panic!() };
+        assert_eq!(event.kind, EventKind::Csp);
+        assert_eq!(title(event), "Blocked 'image' from 'evil.example'");
+        assert_eq!(location(event).as_deref(), Some("evil.example"));
+        assert_eq!(culprit(event), "img-src 'self'");
+        assert_eq!(event.logger.as_deref(), Some("csp"));
+        assert_eq!(
+            event.request.as_ref().unwrap().url.as_deref(),
+            Some("https://shop.example/pay")
+        );
+    }
+
+    #[test]
+    fn reads_reports_of_the_reporting_api() {
+        let violation = r#"{"type":"csp-violation","age":2,"url":"https://shop.example/","user_agent":"x","body":{"blockedURL":"inline",
+            "disposition":"enforce","documentURL":"https://shop.example/","effectiveDirective":"script-src-elem","originalPolicy":"x"}}"#;
+        let other = r#"{"type":"deprecation","body":{"id":"x","message":"old"}}"#;
+        let sentence = "Blocked unsafe (eval() or inline) 'script'";
+
+        assert_eq!(titles(violation), [sentence]);
+        assert_eq!(
+            titles(&format!("[{violation},{other},null,{violation}]")),
+            [sentence, sentence]
+        );
+        assert!(titles(&format!("[{other}]")).is_empty());
+    }
+
+    #[test]
+    fn reads_the_reports_of_which_only_the_host_counts() {
+        for (body, kind, expected) in [
+            (
+                r#"{"expect-ct-report":{"hostname":"h","port":443}}"#,
+                "expect-ct",
+                "Expect-CT failed for 'h'",
+            ),
+            (
+                r#"{"expect-staple-report":{"hostname":"h"}}"#,
+                "expect-staple",
+                "Expect-Staple failed for 'h'",
+            ),
+            (
+                r#"{"hostname":"h","known-pins":["pin"],"date-time":"x"}"#,
+                "hpkp",
+                "Public key pinning validation failed for 'h'",
+            ),
+        ] {
+            let events = parse_reports(body.as_bytes()).unwrap();
+            let [event] = events.as_slice() else {
+                panic!("{body}")
+            };
+            assert_eq!(event.kind, EventKind::Security);
+            assert_eq!(title(event), expected);
+            assert_eq!(
+                (culprit(event).as_str(), location(event).as_deref()),
+                ("h", Some("h"))
+            );
+            let found = event.security.as_ref().unwrap();
+            assert!(
+                matches!(found, SecurityReport::Hostname { kind: found, .. } if *found == kind)
+            );
+        }
+    }
+
+    #[test]
+    fn words_every_directive() {
+        let message = |directive: &str, violated: &str, blocked: &str| {
+            let report = SecurityReport::Csp {
+                effective_directive: directive.into(),
+                violated_directive: violated.into(),
+                blocked_uri: blocked.into(),
+                document_uri: "".into(),
+            };
+            report.message()
+        };
+        let url = "https://e.example/x?y";
+        for (directive, violated, blocked, expected) in [
+            ("script-src", "", url, "Blocked 'script' from 'e.example'"),
+            (
+                "script-src-elem",
+                "",
+                url,
+                "Blocked 'script' from 'e.example'",
+            ),
+            (
+                "script-src",
+                "script-src 'unsafe-inline'",
+                "",
+                "Blocked unsafe inline 'script'",
+            ),
+            (
+                "script-src",
+                "script-src 'unsafe-eval'",
+                "self",
+                "Blocked unsafe eval() 'script'",
+            ),
+            (
+                "script-src-attr",
+                "",
+                "inline",
+                "Blocked unsafe (eval() or inline) 'script'",
+            ),
+            ("style-src", "", "", "Blocked inline 'style'"),
+            (
+                "style-src-attr",
+                "",
+                url,
+                "Blocked 'style' from 'e.example'",
+            ),
+            (
+                "child-src",
+                "",
+                url,
+                "Blocked 'child' source from 'e.example'",
+            ),
+            (
+                "form-action",
+                "",
+                url,
+                "Blocked 'form' action to 'e.example'",
+            ),
+            ("base-uri", "", url, "Blocked 'base-uri' from 'e.example'"),
+            (
+                "connect-src",
+                "",
+                "wss://e.example:1/x",
+                "Blocked 'connect' from 'wss://e.example:1'",
+            ),
+            ("img-src", "", "data", "Blocked 'image' from 'data:'"),
+            ("font-src", "", "data:foo", "Blocked 'font' from 'data:'"),
+        ] {
+            assert_eq!(message(directive, violated, blocked), expected);
+        }
+    }
+
+    #[test]
+    fn takes_the_directive_from_the_violated_one_where_firefox_leaves_it_out() {
+        assert_eq!(
+            titles(
+                r#"{"csp-report":{"violated-directive":"font-src https://a","blocked-uri":"http://b/x"}}"#
+            ),
+            ["Blocked 'font' from 'b'"],
+        );
+    }
+
+    #[test]
+    fn what_is_no_report_gives_no_event() {
+        for body in [
+            "{}",
+            "[]",
+            "null",
+            "7",
+            r#"{"csp-report":{}}"#,
+            r#"{"csp-report":null}"#,
+            r#"{"hostname":"h"}"#,
+        ] {
+            assert!(titles(body).is_empty(), "{body}");
+        }
+        assert!(parse_reports(b"{").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(uri in "\\PC{0,20}|[a-z:/?#']{0,12}", directive in "(script|img|x)(-src)?(-elem)?") {
+            let uri = serde_json::Value::from(uri);
+            let body = format!(r#"{{"csp-report":{{"blocked-uri":{uri},"violated-directive":"{directive}"}}}}"#);
+            prop_assert_eq!(titles(&body).len(), 1);
+        }
+    }
+}

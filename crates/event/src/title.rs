@@ -163,3 +163,203 @@ const ELLIPSIS: &str = "...";
 const MAX_TYPE: usize = 128;
 const MAX_VALUE: usize = 1024;
 const MAX_LINE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::parse_event;
+
+    fn with<T>(fields: &str, question: impl Fn(&Event<'_>) -> T) -> T {
+        let body = format!("{{{fields}}}");
+        question(&parse_event(body.as_bytes(), None).unwrap())
+    }
+
+    fn titled(fields: &str) -> String {
+        with(fields, title)
+    }
+
+    fn located(fields: &str) -> Option<String> {
+        with(fields, |event| location(event).map(Cow::into_owned))
+    }
+
+    fn crashed_in(fields: &str) -> Option<String> {
+        with(fields, |event| {
+            Some(crash_frame(event)?.function.as_deref()?.to_owned())
+        })
+    }
+
+    #[test]
+    fn errors_are_called_by_type_and_value() {
+        for (fields, expected) in [
+            (r#""exception":[{"type":"E","value":"v"}]"#, "E: v"),
+            (
+                r#""exception":[{"type":"Cause"},{"type":"E","value":"v\nmore"}]"#,
+                "E: v",
+            ),
+            (
+                r#""exception":[{"type":"E","value":"v\u2028more"}]"#,
+                "E: v",
+            ),
+            (r#""exception":[{"type":"E"}],"message":"m""#, "E"),
+            (r#""exception":[{"type":"E","value":"\n"}]"#, "E"),
+            (
+                r#""exception":[{"value":"only a value"}]"#,
+                "Error: only a value",
+            ),
+            (
+                r#""exception":[{"type":"E","value":{"a":1}}]"#,
+                r#"E: {"a":1}"#,
+            ),
+            (r#""exception":[{"type":"E"}],"title":"mine""#, "mine"),
+            (
+                r#""exception":[{"type":"E","value":"v","mechanism":{"synthetic":true}}]"#,
+                "<unknown>",
+            ),
+            (
+                r#""exception":[{"type":"E","mechanism":{"synthetic":true},"stacktrace":{"frames":[{"function":"f"}]}}]"#,
+                "f",
+            ),
+        ] {
+            assert_eq!(titled(fields), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn messages_are_called_by_their_first_line() {
+        for (fields, expected) in [
+            (r#""message":"  first\r\nsecond""#, "first"),
+            (
+                r#""logentry":{"message":"tpl %s","params":["a"]}"#,
+                "tpl %s",
+            ),
+            (
+                r#""logentry":{"message":"tpl %s","formatted":"tpl a"}"#,
+                "tpl a",
+            ),
+            (
+                r#""logentry":{"message":"tpl %s","formatted":""}"#,
+                "tpl %s",
+            ),
+            (r#""message":" \n""#, "<unlabeled event>"),
+            ("", "<unlabeled event>"),
+            (r#""type":"transaction","transaction":"GET /x""#, "GET /x"),
+            (r#""type":"transaction""#, "<unlabeled transaction>"),
+        ] {
+            assert_eq!(titled(fields), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn long_parts_are_cut_by_characters() {
+        let long = "é".repeat(2000);
+
+        let of_value = titled(&format!(r#""exception":[{{"type":"E","value":"{long}"}}]"#));
+        let of_type = titled(&format!(r#""exception":[{{"type":"{long}"}}]"#));
+        let of_message = titled(&format!(r#""message":"{long}""#));
+        let value = format!(r#""exception":[{{"type":"E","value":"{long}"}}]"#);
+        let kept = with(&value, |event| {
+            Metadata::of(event, main_exception(event))
+                .value
+                .unwrap()
+                .chars()
+                .count()
+        });
+
+        assert_eq!(of_value, format!("E: {}...", "é".repeat(253)));
+        assert_eq!(of_type, format!("{}...", "é".repeat(125)));
+        assert_eq!(of_message, format!("{}...", "é".repeat(253)));
+        assert_eq!(kept, 1024);
+        let fits = "é".repeat(256);
+        assert_eq!(titled(&format!(r#""message":"{fits}""#)), fits);
+    }
+
+    #[test]
+    fn security_reports_are_called_by_their_sentence() {
+        let csp = r#""csp":{"effective_directive":"script-src","blocked_uri":"https://evil.example/x.js"}"#;
+
+        assert_eq!(titled(csp), "Blocked 'script' from 'evil.example'");
+        assert_eq!(titled(&format!(r#"{csp},"message":"said""#)), "said");
+        assert_eq!(located(csp).as_deref(), Some("evil.example"));
+        assert_eq!(located(r#""hpkp":{"hostname":"h"}"#).as_deref(), Some("h"));
+    }
+
+    #[test]
+    fn another_main_exception_can_be_named() {
+        let fields = r#""exception":[{"type":"A","value":"a"},{"type":"B"}]"#;
+
+        let found = with(fields, |event| title_with(event, event.exceptions.first()));
+
+        assert_eq!(found, "A: a");
+        assert_eq!(titled(fields), "B");
+    }
+
+    #[test]
+    fn the_crash_frame_is_the_innermost_known_one_in_app() {
+        let stack = |frames: &str| {
+            format!(r#""exception":[{{"type":"E","stacktrace":{{"frames":[{frames}]}}}}]"#)
+        };
+        for (frames, expected) in [
+            (
+                r#"{"function":"a","in_app":true},{"function":"b","in_app":true},{"function":"c"}"#,
+                Some("b"),
+            ),
+            (
+                r#"{"function":"a"},{"function":"b","in_app":false}"#,
+                Some("b"),
+            ),
+            (
+                r#"{"function":"a","in_app":true},{"function":"<redacted>","in_app":true},{"function":"?","in_app":true}"#,
+                Some("a"),
+            ),
+            (
+                r#"{"function":"a"},{"function":"<unknown>"},{"filename":"f"}"#,
+                Some("a"),
+            ),
+            (r#"{"filename":"f"}"#, None),
+        ] {
+            assert_eq!(crashed_in(&stack(frames)).as_deref(), expected, "{frames}");
+        }
+    }
+
+    #[test]
+    fn the_crash_stack_is_the_last_exceptions_then_the_events_then_the_only_threads() {
+        let stack =
+            |function| format!(r#""stacktrace":{{"frames":[{{"function":"{function}"}}]}}"#);
+        let (e, own, t) = (stack("exception"), stack("own"), stack("thread"));
+        for (fields, expected) in [
+            (
+                format!(
+                    r#""exception":[{{"type":"A",{own}}},{{"type":"B",{e}}}],{own},"threads":[{{{t}}}]"#
+                ),
+                Some("exception"),
+            ),
+            (
+                format!(r#""exception":[{{"type":"A",{e}}},{{"type":"B"}}],{own}"#),
+                Some("own"),
+            ),
+            (format!(r#""threads":[{{{t}}}]"#), Some("thread")),
+            (format!(r#""threads":[{{{t}}},{{{t}}}]"#), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(crashed_in(&fields).as_deref(), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn errors_are_located_in_the_crash_frames_file() {
+        let stack = |frame: &str| {
+            format!(r#""exception":[{{"type":"E","stacktrace":{{"frames":[{frame}]}}}}]"#)
+        };
+
+        assert_eq!(
+            located(&stack(r#"{"function":"f","filename":"a.py"}"#)).as_deref(),
+            Some("a.py")
+        );
+        assert_eq!(
+            located(&stack(r#"{"function":"f","abs_path":"/a.py"}"#)).as_deref(),
+            Some("/a.py")
+        );
+        assert_eq!(located(&stack(r#"{"filename":"a.py"}"#)), None);
+        assert_eq!(located(r#""message":"m""#), None);
+    }
+}

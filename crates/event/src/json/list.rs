@@ -24,14 +24,8 @@ impl<'de, T: Fields<'de> + Weigh> Lenient<'de> for Vec<T> {
         Self::new()
     }
 
-    fn of_list<A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
-        let mut kept = Ends::default();
-        while let Some(Read(element)) = list.next_element::<Read<Option<T>>>()? {
-            if let Some(element) = element {
-                kept.push(element);
-            }
-        }
-        Ok(kept.into_vec())
+    fn of_list<A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
+        List::of_list(list).map(|List(kept)| kept)
     }
 
     fn of_object<A: MapAccess<'de>>(mut object: A) -> Result<Self, A::Error> {
@@ -39,15 +33,35 @@ impl<'de, T: Fields<'de> + Weigh> Lenient<'de> for Vec<T> {
         let mut single = T::default();
         while let Some(Key(name)) = object.next_key()? {
             match name.as_ref() {
-                "values" => values = Some(Value(&mut object).read::<Self>()?),
+                "values" => values = Some(Value(&mut object).read()?),
                 name => single.read(name, Value(&mut object))?,
             }
         }
         single.complete();
-        Ok(values.unwrap_or_else(|| {
-            let single = Some(single).filter(|single| !single.is_nothing());
-            single.into_iter().collect()
-        }))
+        Ok(match values {
+            Some(List(values)) => values,
+            None if single.is_nothing() => Self::new(),
+            None => vec![single],
+        })
+    }
+}
+
+/// `[…]` alone.
+struct List<T>(Vec<T>);
+
+impl<'de, T: Fields<'de> + Weigh> Lenient<'de> for List<T> {
+    fn nothing() -> Self {
+        Self(Vec::new())
+    }
+
+    fn of_list<A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
+        let mut kept = Ends::default();
+        while let Some(Read(element)) = list.next_element::<Read<Option<T>>>()? {
+            if let Some(element) = element {
+                kept.push(element);
+            }
+        }
+        Ok(Self(kept.into_vec()))
     }
 }
 

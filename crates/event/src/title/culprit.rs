@@ -61,3 +61,104 @@ fn of_frame(frame: &Frame<'_>, platform: &str) -> Option<String> {
 }
 
 const MAX_CULPRIT: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use crate::store::parse_event;
+
+    fn culprit(fields: &str) -> String {
+        let body = format!("{{{fields}}}");
+        super::culprit(&parse_event(body.as_bytes(), None).unwrap())
+    }
+
+    fn of_frames(platform: &str, frames: &str) -> String {
+        culprit(&format!(
+            r#""platform":"{platform}","exception":[{{"type":"E","stacktrace":{{"frames":[{frames}]}}}}],"request":{{"url":"http://h/p"}}"#
+        ))
+    }
+
+    #[test]
+    fn the_clients_culprit_comes_first_then_the_transaction() {
+        assert_eq!(culprit(r#""culprit":"c","transaction":"t""#), "c");
+        assert_eq!(culprit(r#""transaction":"t""#), "t");
+        assert_eq!(culprit(r#""request":{"url":"http://h/p?q"}"#), "http://h/p");
+        assert_eq!(culprit(""), "");
+    }
+
+    #[test]
+    fn frames_are_written_as_their_platform_writes_them() {
+        let frame = r#"{"function":"f","module":"m","filename":"x"}"#;
+        for (platform, expected) in [
+            ("python", "m in f"),
+            ("javascript", "f(m)"),
+            ("node", "f(m)"),
+            ("native", "f"),
+            ("cocoa", "f"),
+            ("objc", "f"),
+        ] {
+            assert_eq!(of_frames(platform, frame), expected);
+        }
+        assert_eq!(of_frames("python", r#"{"filename":"x"}"#), "x in ?");
+        assert_eq!(of_frames("native", r#"{"filename":"x"}"#), "?");
+        assert_eq!(
+            of_frames(
+                "python",
+                r#"{"function":"f","filename":"x","platform":"node"}"#
+            ),
+            "f(x)"
+        );
+    }
+
+    #[test]
+    fn the_innermost_frame_in_app_that_says_where_comes_first() {
+        let app = r#"{"function":"app","module":"m","in_app":true}"#;
+        let lost = r#"{"function":"lost","in_app":true}"#;
+        let library = r#"{"function":"lib","module":"m","in_app":false}"#;
+
+        assert_eq!(of_frames("python", &[app, library].join(",")), "m in app");
+        assert_eq!(
+            of_frames("python", &[app, lost, library].join(",")),
+            "m in app"
+        );
+        assert_eq!(of_frames("python", &[library, lost].join(",")), "m in lib");
+        assert_eq!(of_frames("python", lost), "http://h/p");
+    }
+
+    #[test]
+    fn the_last_exception_with_frames_counts() {
+        let stack = r#""stacktrace":{"frames":[{"function":"f","module":"m"}]}"#;
+
+        assert_eq!(
+            culprit(&format!(
+                r#""exception":[{{"type":"A",{stack}}},{{"type":"B"}}]"#
+            )),
+            "m in f"
+        );
+        assert_eq!(
+            culprit(&format!(
+                r#""exception":[{{"type":"A"}},{{"type":"B"}}],{stack}"#
+            )),
+            "m in f"
+        );
+    }
+
+    #[test]
+    fn synthetic_exceptions_have_none() {
+        let exception = r#"{"type":"E","mechanism":{"synthetic":true},"stacktrace":{"frames":[{"function":"f","module":"m"}]}}"#;
+
+        assert_eq!(
+            culprit(&format!(
+                r#""exception":[{exception}],"request":{{"url":"u"}}"#
+            )),
+            ""
+        );
+    }
+
+    #[test]
+    fn long_culprits_are_cut() {
+        assert_eq!(
+            culprit(&format!(r#""culprit":"{}""#, "é".repeat(300))),
+            format!("{}...", "é".repeat(197))
+        );
+    }
+}

@@ -1,0 +1,267 @@
+//! What is to be said: one alert with every fact a card may show, owned, independent of any robot's format.
+
+use std::time::SystemTime;
+
+use event::endpoint::ProjectId;
+use event::model::{Event, EventId, EventKind, Exception, Frame, Level, Text, User};
+use event::title;
+use grouping::Group;
+use state::IssueKey;
+
+use crate::Config;
+use crate::decide::Reason;
+
+/// A message for a robot.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Message {
+    /// A word about one issue.
+    Alert(Box<Alert>),
+    /// The card that `send-test` sends, to show that the way is open.
+    Test {
+        /// The robot's name in the config.
+        robot: String,
+        /// When it was asked for.
+        at: SystemTime,
+    },
+}
+
+/// A word about one issue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alert {
+    /// Stays the same over retries of this alert, so that a receiver can drop repeats.
+    pub id: String,
+    /// Which issue.
+    pub issue: IssueKey,
+    /// Why it is said now.
+    pub reason: Reason,
+    /// What happened, by the newest event.
+    pub subject: Subject,
+    /// How often, to how many, since when.
+    pub counts: Counts,
+    /// Where to look further.
+    pub links: Links,
+    /// The path of route names that led to the robot, root first.
+    pub route: Vec<String>,
+}
+
+/// What happened: the facts of one event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subject {
+    /// The numeric project id of the DSN.
+    pub project: ProjectId,
+    /// The project's name from the config.
+    pub project_name: Option<String>,
+    /// The event's id.
+    pub event_id: Option<EventId>,
+    /// What kind of event it is.
+    pub kind: EventKind,
+    /// How bad it is.
+    pub level: Level,
+    /// Sentry's title of the issue.
+    pub title: String,
+    /// The exception's type, if any.
+    pub exception_type: Option<String>,
+    /// The exception's value, or the message with its parameters filled in.
+    pub value: Option<String>,
+    /// Sentry's culprit; may be empty.
+    pub culprit: String,
+    /// Where it crashed.
+    pub location: Option<Location>,
+    /// The exceptions that caused it, nearest first.
+    pub causes: Vec<Cause>,
+    /// Whether user code handled it; `None` when unknown.
+    pub handled: Option<bool>,
+    /// The SDK family, such as `python`.
+    pub platform: String,
+    /// The environment.
+    pub environment: Option<String>,
+    /// The release.
+    pub release: Option<String>,
+    /// The distribution within the release.
+    pub dist: Option<String>,
+    /// The reporting host.
+    pub server_name: Option<String>,
+    /// The transaction.
+    pub transaction: Option<String>,
+    /// Which logger recorded it.
+    pub logger: Option<String>,
+    /// Method of the HTTP request that was being served.
+    pub request_method: Option<String>,
+    /// URL of that request, as sent: a card must cut its query.
+    pub request_url: Option<String>,
+    /// Who was affected.
+    pub user: Option<Person>,
+    /// Tags in the order sent.
+    pub tags: Vec<(String, String)>,
+    /// The trace it belongs to.
+    pub trace_id: Option<String>,
+    /// When it happened, by the SDK's clock.
+    pub timestamp: Option<SystemTime>,
+    /// Whether names are still minified, obfuscated or addresses, so that only Sentry will show the real ones.
+    pub is_unsymbolicated: bool,
+}
+
+/// Where an event crashed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Location {
+    /// File name or path as the SDK sent it.
+    pub filename: String,
+    /// Line number, from 1.
+    pub line: Option<u64>,
+    /// Function name.
+    pub function: Option<String>,
+    /// The source line itself.
+    pub source_line: Option<String>,
+}
+
+/// One exception that caused another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// Its type.
+    pub ty: Option<String>,
+    /// Its message.
+    pub value: Option<String>,
+}
+
+/// Who was affected, unmasked: a card must mask it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Person {
+    /// The application's id of the user.
+    pub id: Option<String>,
+    /// Login name.
+    pub username: Option<String>,
+    /// Mail address.
+    pub email: Option<String>,
+    /// IP address.
+    pub ip_address: Option<String>,
+}
+
+/// How often an issue was seen, to how many users, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// Events since `first_seen`.
+    pub events: u64,
+    /// Events since the last word, this one included.
+    pub events_since_said: u64,
+    /// Distinct users since `first_seen`.
+    pub users: u64,
+    /// When this proxy saw the issue first.
+    pub first_seen: SystemTime,
+    /// When this proxy saw it last.
+    pub last_seen: SystemTime,
+    /// When the last word about it was delivered.
+    pub last_said: Option<SystemTime>,
+}
+
+/// Where to look further.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Links {
+    /// The event in Sentry's web pages.
+    pub event: Option<String>,
+    /// Issues like it in Sentry's web pages.
+    pub similar: Option<String>,
+}
+
+impl Subject {
+    /// Returns the facts of an event that a card may show.
+    pub fn of(event: &Event<'_>, project: ProjectId, group: &Group, config: &Config) -> Self {
+        let main = title::main_exception(event);
+        let request = event.request.as_ref();
+        Self {
+            project,
+            project_name: config.project_names.get(&project).cloned(),
+            event_id: event.id,
+            kind: event.kind,
+            level: event.level,
+            title: group.title.clone(),
+            exception_type: main.and_then(|exception| owned(exception.ty.as_ref())),
+            value: value_of(event, main),
+            culprit: group.culprit.clone(),
+            location: title::crash_frame(event).map(Location::of),
+            causes: causes_of(event),
+            handled: main.and_then(|exception| exception.mechanism.handled),
+            platform: event.platform.clone().into_owned(),
+            environment: owned(event.environment.as_ref()),
+            release: owned(event.release.as_ref()),
+            dist: owned(event.dist.as_ref()),
+            server_name: owned(event.server_name.as_ref()),
+            transaction: owned(event.transaction.as_ref()),
+            logger: owned(event.logger.as_ref()),
+            request_method: request.and_then(|request| owned(request.method.as_ref())),
+            request_url: request.and_then(|request| owned(request.url.as_ref())),
+            user: event.user.as_ref().map(Person::of),
+            tags: tags_of(event),
+            trace_id: owned(event.trace_id.as_ref()),
+            timestamp: event.timestamp,
+            is_unsymbolicated: group.is_coarse(),
+        }
+    }
+}
+
+impl Location {
+    fn of(frame: &Frame<'_>) -> Self {
+        let filename = frame.filename.as_ref().or(frame.abs_path.as_ref());
+        Self {
+            filename: owned(filename).unwrap_or_default(),
+            line: frame.lineno,
+            function: owned(frame.function.as_ref()),
+            source_line: owned(frame.context_line.as_ref()),
+        }
+    }
+}
+
+impl Person {
+    fn of(user: &User<'_>) -> Self {
+        Self {
+            id: owned(user.id.as_ref()),
+            username: owned(user.username.as_ref()),
+            email: owned(user.email.as_ref()),
+            ip_address: owned(user.ip_address.as_ref()),
+        }
+    }
+}
+
+fn value_of(event: &Event<'_>, main: Option<&Exception<'_>>) -> Option<String> {
+    if let Some(exception) = main {
+        return owned(exception.value.as_ref());
+    }
+    let entry = event.logentry.as_ref()?;
+    let filled = entry.filled().map(|text| short(&text));
+    filled.or_else(|| owned(entry.formatted.as_ref().or(entry.message.as_ref())))
+}
+
+/// Everything but the outermost exception, nearest cause first.
+fn causes_of(event: &Event<'_>) -> Vec<Cause> {
+    let causes = event.exceptions.iter().rev().skip(1).take(CAUSES);
+    causes
+        .map(|exception| Cause {
+            ty: owned(exception.ty.as_ref()),
+            value: owned(exception.value.as_ref()),
+        })
+        .collect()
+}
+
+fn tags_of(event: &Event<'_>) -> Vec<(String, String)> {
+    let tags = event.tags.iter().take(TAGS);
+    tags.map(|(key, value)| (short(key), short(value)))
+        .collect()
+}
+
+fn owned(text: Option<&Text<'_>>) -> Option<String> {
+    text.map(|text| short(text))
+}
+
+/// Keeps an alert small whatever the event holds: cut on a character boundary.
+fn short(text: &str) -> String {
+    text.char_indices()
+        .nth(CHARACTERS)
+        .map_or(text, |(end, _)| &text[..end])
+        .to_owned()
+}
+
+/// Characters kept of one text.
+const CHARACTERS: usize = 1_024;
+/// Causes kept of one event.
+const CAUSES: usize = 8;
+/// Tags kept of one event.
+const TAGS: usize = 32;

@@ -1,0 +1,121 @@
+//! What the operator chose: the rule, the robots, the names and links of projects.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use event::endpoint::ProjectId;
+use event::model::{Event, EventId, Level};
+
+use crate::alert;
+
+/// Everything the alert engine is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The lowest level that alerts.
+    pub min_level: Level,
+    /// The rule of the root route.
+    pub rule: Rule,
+    /// Names of the robots that speak; none means that alerts are decided and shown, sent nowhere.
+    pub robots: Vec<String>,
+    /// What project ids are called.
+    pub project_names: BTreeMap<ProjectId, String>,
+    /// How links into Sentry are made.
+    pub links: Links,
+}
+
+/// When to speak about an issue again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// How long to be silent after a word about an issue.
+    pub repeat: Duration,
+}
+
+/// How links into Sentry's web pages are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// The web address, without a slash at its end.
+    pub url: String,
+    /// The organization's slug.
+    pub organization: String,
+    /// A template with `{url}`, `{organization}`, `{project_id}` and `{event_id}`.
+    pub event_url: String,
+    /// A template with `{url}`, `{organization}`, `{project_id}` and `{type}`; empty for no such link.
+    pub similar_url: String,
+}
+
+impl Config {
+    /// Returns whether an event's kind and level may alert at all.
+    pub fn may_alert(&self, event: &Event<'_>) -> bool {
+        event.kind.is_alertable() && event.level >= self.min_level
+    }
+
+    /// Returns the names of the routes that lead to the robots, root first.
+    pub fn route(&self) -> Vec<String> {
+        vec!["alert".to_owned()]
+    }
+}
+
+impl Links {
+    /// Returns the links of one event: none without a web address, and each only when its facts are there.
+    pub fn of(
+        &self,
+        project: ProjectId,
+        event_id: Option<EventId>,
+        exception_type: Option<&str>,
+    ) -> alert::Links {
+        let fill = |template: &str, name: &str, value: &str| {
+            let is_set = !self.url.is_empty() && !template.is_empty();
+            is_set.then(|| self.fill(template, project).replace(name, value))
+        };
+        alert::Links {
+            event: event_id.and_then(|id| fill(&self.event_url, "{event_id}", &id.to_string())),
+            similar: exception_type.and_then(|ty| fill(&self.similar_url, "{type}", &encode(ty))),
+        }
+    }
+
+    fn fill(&self, template: &str, project: ProjectId) -> String {
+        template
+            .replace("{url}", &self.url)
+            .replace("{organization}", &self.organization)
+            .replace("{project_id}", &project.to_string())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            min_level: Level::Error,
+            rule: Rule::default(),
+            robots: Vec::new(),
+            project_names: BTreeMap::new(),
+            links: Links::default(),
+        }
+    }
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self {
+            repeat: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            organization: "sentry".to_owned(),
+            event_url: "{url}/organizations/{organization}/issues/?project={project_id}&query={event_id}".to_owned(),
+            similar_url: "{url}/organizations/{organization}/issues/?project={project_id}&query=is:unresolved+error.type:{type}&statsPeriod=24h".to_owned(),
+        }
+    }
+}
+
+/// Encodes an exception type as one quoted search term.
+fn encode(ty: &str) -> String {
+    let quoted = format!("\"{}\"", ty.replace(['"', '\\', '*'], ""));
+    utf8_percent_encode(&quoted, NON_ALPHANUMERIC).to_string()
+}

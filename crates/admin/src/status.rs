@@ -1,0 +1,104 @@
+//! The status page: what flows, who is told, which issues there are.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use axum::response::{Html, IntoResponse, Response};
+
+use crate::Admin;
+use crate::issues::{LISTED, time};
+
+pub(crate) async fn page(State(admin): State<Admin>) -> Response {
+    let Ok(issues) = admin.store.recent(LISTED).await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "state is unavailable\n").into_response();
+    };
+    let page = Page {
+        listen: admin.listen.to_string(),
+        upstream: admin.upstream.clone(),
+        robots: admin
+            .robots
+            .robots()
+            .into_iter()
+            .map(RobotRow::of)
+            .collect(),
+        issues: issues.into_iter().map(IssueRow::of).collect(),
+    };
+    let Ok(html) = page.render() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let headers = [
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+    ];
+    (headers, Html(html)).into_response()
+}
+
+/// Values are escaped by the template engine: its file name ends in `.html`.
+#[derive(Template)]
+#[template(path = "status.html")]
+struct Page {
+    listen: String,
+    upstream: String,
+    robots: Vec<RobotRow>,
+    issues: Vec<IssueRow>,
+}
+
+struct RobotRow {
+    name: String,
+    per_minute: u32,
+    last: String,
+}
+
+impl RobotRow {
+    fn of(robot: alert::RobotHealth) -> Self {
+        let last = match robot.last {
+            None => "nothing sent yet".to_owned(),
+            Some((at, Ok(()))) => format!("delivered at {}", time(at)),
+            Some((at, Err(failure))) => {
+                format!(
+                    "refused at {}: {}: {} — {}",
+                    time(at),
+                    failure.reason,
+                    failure.detail,
+                    failure.hint
+                )
+            }
+        };
+        Self {
+            name: robot.name,
+            per_minute: robot.per_minute,
+            last,
+        }
+    }
+}
+
+struct IssueRow {
+    project: String,
+    title: String,
+    events: u64,
+    users: u64,
+    first_seen: String,
+    last_seen: String,
+    said: String,
+}
+
+impl IssueRow {
+    fn of(issue: state::Issue) -> Self {
+        Self {
+            project: issue.key.project.into(),
+            title: issue.title,
+            events: issue.events,
+            users: issue.users,
+            first_seen: time(issue.first_seen),
+            last_seen: time(issue.last_seen),
+            said: issue
+                .said
+                .map_or_else(|| "not yet".to_owned(), |said| time(said.at)),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The configuration: `proxy.toml`, environment and flags, turned into values that cannot be wrong.
+//!
+//! [`Loaded::read`] reports every problem at once. Names, defaults and precedence (flags, then environment, then file,
+//! then default) are listed in the shipped `proxy.toml`.
+
+mod load;
+mod problem;
+mod read;
+mod secret;
+mod section;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use proxy::Verdict;
+
+pub use self::load::{Loaded, Sources};
+pub use self::problem::{Origin, Problem};
+
+/// Everything the operator chose.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The forwarding side.
+    pub proxy: proxy::Config,
+    /// What is copied into the alert pipeline.
+    pub tee: TeeConfig,
+    /// When and to whom to speak.
+    pub alert: alert::Config,
+    /// The robots, by name.
+    pub robots: BTreeMap<String, dingtalk::RobotConfig>,
+    /// How long issues are remembered.
+    pub retention: Duration,
+    /// Health, metrics and status page.
+    pub admin: AdminConfig,
+    /// What goes to the log.
+    pub log: LogConfig,
+}
+
+/// What is copied into the alert pipeline, and what of it may alert.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeeConfig {
+    /// Bytes of all copies that wait for the pipeline.
+    pub memory: usize,
+    /// Bytes one body may have when its codings are undone.
+    pub max_decoded: usize,
+    /// The verdicts of Sentry under which an event may alert.
+    pub alert_on: Vec<AlertOn>,
+}
+
+/// A verdict of Sentry on a request, as `tee.alert_on` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlertOn {
+    /// Sentry took it.
+    Accepted,
+    /// Sentry said that the quota is spent.
+    Limited,
+    /// Sentry is down.
+    Spooled,
+}
+
+/// Where health, metrics and status page are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// The address.
+    pub listen: SocketAddr,
+    /// The token that requests must bring; `None` only on loopback.
+    pub token: Option<admin::Token>,
+}
+
+/// What goes to the log, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The lowest level.
+    pub level: tracing::Level,
+    /// The format.
+    pub format: LogFormat,
+}
+
+/// The format of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl TeeConfig {
+    /// Returns whether events of a request with this verdict may alert.
+    ///
+    /// As long as nothing is spooled, a request that Sentry did not answer stands where a spooled one will stand.
+    pub fn may_alert(&self, verdict: Verdict) -> bool {
+        let wanted = match verdict {
+            Verdict::Accepted => AlertOn::Accepted,
+            Verdict::Limited => AlertOn::Limited,
+            Verdict::Unreachable | Verdict::Spooled => AlertOn::Spooled,
+            Verdict::Rejected(_) | Verdict::Failed => return false,
+        };
+        self.alert_on.contains(&wanted)
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            proxy: proxy::Config::default(),
+            tee: TeeConfig::default(),
+            alert: alert::Config::default(),
+            robots: BTreeMap::new(),
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
+            admin: AdminConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl Default for TeeConfig {
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            max_decoded: 32 << 20,
+            alert_on: vec![AlertOn::Accepted, AlertOn::Limited, AlertOn::Spooled],
+        }
+    }
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9011)),
+            token: None,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: tracing::Level::INFO,
+            format: LogFormat::Text,
+        }
+    }
+}

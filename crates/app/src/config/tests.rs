@@ -1,0 +1,294 @@
+//! What people may write into a configuration, and what they are told when it is wrong.
+
+use std::fs;
+
+use super::load::{Loaded, Sources};
+use super::problem::Problem;
+
+#[test]
+fn the_shipped_file_holds_the_defaults() {
+    let loaded = read(SHIPPED).unwrap();
+
+    let bare = read("[upstream]\nurl = \"https://sentry.example.com\"").unwrap();
+    assert_eq!(format!("{:?}", loaded.config), format!("{:?}", bare.config));
+    let texts: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts.len(),
+        1,
+        "only the missing robot is worth a warning: {texts:?}"
+    );
+    assert!(texts[0].contains("alert.robot: is not set"), "{texts:?}");
+}
+
+#[test]
+fn the_shipped_file_names_every_key_that_is_obeyed() {
+    let (_, keys) = Loaded::read_with_keys(&sources(&uncommented()));
+
+    let missing: Vec<String> = keys
+        .into_iter()
+        .filter(|key| !key.ends_with("_file") && !ALTERNATIVES.contains(&key.as_str()))
+        .filter(|key| !is_written(key))
+        .collect();
+
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn the_commented_examples_load_too() {
+    let loaded = read(&uncommented()).unwrap();
+
+    assert_eq!(loaded.config.robots["oncall"].per_minute, 18);
+    assert_eq!(loaded.config.alert.project_names.len(), 1);
+}
+
+#[test]
+fn reports_every_problem_at_once_with_line_and_hint() {
+    let problems = texts(
+        r#"listen = "here"
+thread = 4
+[upstream]
+url = "sentry.example.com"
+connect_timeout = 5
+[forward]
+client_ip = "apend"
+projects = ["shop"]
+[robot.oncall]
+webhook = "ftp://x"
+per_minute = 60
+timezone = "Mars/Olympus"
+[alert]
+robot = "onkall"
+"#,
+    );
+
+    let expected = [
+        "proxy.toml:1: listen: `here` is no address",
+        "proxy.toml:2: thread: unknown key",
+        "proxy.toml:4: upstream.url: `sentry.example.com` cannot be used",
+        "proxy.toml:5: upstream.connect_timeout: expected a duration, found the number `5`",
+        "proxy.toml:7: forward.client_ip: unknown value `apend`",
+        "proxy.toml:8: forward.projects: `shop` is no project id",
+        "proxy.toml:10: robot.oncall.webhook: ",
+        "proxy.toml:11: robot.oncall.per_minute: `60` is out of range",
+        "proxy.toml:12: robot.oncall.timezone: unknown time zone `Mars/Olympus`",
+        "proxy.toml:14: alert.robot: there is no working robot `onkall`",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(
+            problem.starts_with(expected),
+            "{problem:?} should start with {expected:?}"
+        );
+        assert!(problem.contains("\n    hint: "), "{problem:?} has no hint");
+    }
+    assert!(problems[1].contains("did you mean `threads`?"));
+    assert!(problems[4].contains("did you mean \"append\"?"));
+}
+
+#[test]
+fn reports_broken_toml_with_its_line() {
+    let problems = texts("listen = \"127.0.0.1:1\"\n[upstream\nurl = 3\n");
+
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.starts_with("proxy.toml:2: ")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn the_upstream_has_to_be_set() {
+    let problems = texts("");
+
+    assert_eq!(problems.len(), 1);
+    assert!(
+        problems[0].starts_with("config: upstream.url: is not set"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn a_missing_file_is_a_problem_not_a_default() {
+    let sources = Sources {
+        file: Some("/nowhere/proxy.toml".into()),
+        ..Sources::default()
+    };
+
+    let problems = Loaded::read(&sources).unwrap_err();
+
+    assert!(
+        problems[0]
+            .to_string()
+            .contains("cannot read `/nowhere/proxy.toml`")
+    );
+}
+
+#[test]
+fn flags_win_over_environment_and_environment_over_file() {
+    let mut sources =
+        sources("listen = \"127.0.0.1:1\"\nthreads = 1\n[upstream]\nurl = \"http://file\"\n");
+    sources.environment = vec![
+        (
+            "SENTRY_NOTICE__UPSTREAM__URL".to_owned(),
+            "http://environment".to_owned(),
+        ),
+        ("SENTRY_NOTICE__THREADS".to_owned(), "2".to_owned()),
+        (
+            "SENTRY_NOTICE__FORWARD__PROJECTS".to_owned(),
+            "1, 42".to_owned(),
+        ),
+        ("OTHER".to_owned(), "x".to_owned()),
+    ];
+    sources.flags = vec![("--upstream", "upstream.url", "http://flag".to_owned())];
+
+    let config = Loaded::read(&sources).unwrap().config;
+
+    assert_eq!(config.proxy.upstream.url.to_string(), "http://flag");
+    assert_eq!((config.proxy.listen.port(), config.proxy.threads), (1, 2));
+    assert_eq!(config.proxy.forward.projects.len(), 2);
+}
+
+#[test]
+fn a_wrong_environment_variable_is_named() {
+    let mut sources = sources(MINIMAL);
+    sources.environment = vec![("SENTRY_NOTICE__THREADS".to_owned(), "many".to_owned())];
+
+    let problems = Loaded::read(&sources).unwrap_err();
+
+    assert!(
+        problems[0]
+            .to_string()
+            .starts_with("environment SENTRY_NOTICE__THREADS: threads: ")
+    );
+}
+
+#[test]
+fn secrets_come_from_the_file_a_variable_or_a_file_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret_file = directory.path().join("secret");
+    fs::write(&secret_file, "SECfile\n").unwrap();
+    let mut sources = sources(&format!(
+        "{MINIMAL}\n[robot.a]\nwebhook = \"${{HOOK}}\"\nsecret_file = \"{}\"\n",
+        secret_file.display()
+    ));
+    sources.environment = vec![(
+        "HOOK".to_owned(),
+        "http://127.0.0.1:1/robot/send?access_token=abc".to_owned(),
+    )];
+
+    let config = Loaded::read(&sources).unwrap().config;
+
+    let robot = &config.robots["a"];
+    assert_eq!(robot.secret, Some(dingtalk::Secret::new("SECfile")));
+    let shown = format!("{config:?}");
+    assert!(
+        !shown.contains("SECfile") && !shown.contains("token=abc"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn missing_variables_and_files_of_secrets_are_problems() {
+    let problems = texts(&format!(
+        "{MINIMAL}\n[robot.a]\nwebhook = \"${{NOT_SET}}\"\nsecret_file = \"/nowhere/secret\"\n"
+    ));
+
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("environment variable `NOT_SET` is not set"))
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("cannot read `/nowhere/secret`"))
+    );
+}
+
+#[test]
+fn admin_pages_beyond_loopback_want_a_token() {
+    let open = texts(&format!("{MINIMAL}\n[admin]\nlisten = \"0.0.0.0:9011\"\n"));
+    let guarded = read(&format!(
+        "{MINIMAL}\n[admin]\nlisten = \"0.0.0.0:9011\"\ntoken = \"t\"\n"
+    ));
+
+    assert!(open[0].contains("admin.token: is needed"), "{open:?}");
+    assert!(guarded.is_ok());
+}
+
+#[test]
+fn known_keys_without_effect_are_accepted_and_named() {
+    let loaded = read(&format!(
+        "{MINIMAL}\n[spool]\ndir = \"data/spool\"\n[state]\nkind = \"redis\"\nurl = \"redis://x\"\n[[alert.route]]\nrobot = \"x\"\n"
+    ))
+    .unwrap();
+
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    for key in ["spool.dir", "state.kind", "state.url", "alert.route"] {
+        assert!(
+            warnings
+                .iter()
+                .any(|warning| warning.contains(&format!("{key}: "))),
+            "{key}: {warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn links_are_filled_only_with_what_is_known() {
+    let problems = texts(&format!(
+        "{MINIMAL}\n[sentry]\nevent_url = \"{{url}}/{{slug}}\"\n"
+    ));
+
+    assert!(
+        problems[0].contains("sentry.event_url: `{slug}` cannot be filled in"),
+        "{problems:?}"
+    );
+}
+
+fn read(text: &str) -> Result<Loaded, Vec<Problem>> {
+    Loaded::read(&sources(text))
+}
+
+fn texts(text: &str) -> Vec<String> {
+    let problems = read(text).map(|loaded| loaded.warnings).unwrap_err();
+    problems.iter().map(ToString::to_string).collect()
+}
+
+fn sources(text: &str) -> Sources {
+    Sources {
+        text: Some(("proxy.toml".to_owned(), text.to_owned())),
+        ..Sources::default()
+    }
+}
+
+/// The shipped file with its commented examples switched on.
+fn uncommented() -> String {
+    let lines = SHIPPED.lines().map(|line| {
+        let example = line.strip_prefix("# ").filter(|rest| {
+            rest.starts_with('[')
+                || rest
+                    .split_once(" = ")
+                    .is_some_and(|(key, _)| !key.contains(' '))
+        });
+        example.unwrap_or(line)
+    });
+    lines.collect::<Vec<_>>().join("\n").replace('…', "0a1b")
+}
+
+/// Returns whether a dotted key stands in the shipped file, tables included.
+fn is_written(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap();
+    let text = uncommented();
+    let is_key = ["\n", ", ", "{ "]
+        .iter()
+        .any(|before| text.contains(&format!("{before}{name} = ")));
+    is_key || text.contains(&format!("\n[{key}]"))
+}
+
+const SHIPPED: &str = include_str!("../../../../proxy.toml");
+const MINIMAL: &str = "[upstream]\nurl = \"http://127.0.0.1:9000\"";
+
+/// Other ways to say what a key in the file says.
+const ALTERNATIVES: [&str; 4] = ["alert.robots", "robot", "project", "robot.oncall.webhooks"];

@@ -1,0 +1,31 @@
+//! Sends one test card to one robot.
+
+use std::time::SystemTime;
+
+use alert::{Failure, Message, Notifier, Retry};
+use dingtalk::{HttpSettings, Robot, RobotConfig};
+
+/// Sends the test card and returns the robot's verdict.
+///
+/// # Errors
+/// When the card was not delivered: the robot's words and what can be done.
+pub async fn send_test(config: &RobotConfig) -> Result<(), Failure> {
+    let now = SystemTime::now();
+    crate::process::install_crypto();
+    let robot = Robot::new(config.clone(), &HttpSettings::default()).map_err(|error| Failure {
+        reason: "client",
+        detail: error.to_string(),
+        hint: "",
+        retry: Retry::Never,
+    })?;
+    let message = Message::Test {
+        robot: config.name.clone(),
+        at: now,
+    };
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    robot
+        .notify(&message, &format!("test-{}", since.as_millis()), now)
+        .await
+}

@@ -1,0 +1,208 @@
+//! One process: everything wired together, started and stopped inside a test as well as by the command line.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use admin::{Admin, Ready};
+use alert::outbox::Deliveries;
+use alert::{Clock, Engine, Notifier, Outbox};
+use dingtalk::HttpSettings;
+use prometheus_client::registry::Registry;
+use proxy::{Captures, Proxy};
+use state::{Memory, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+
+/// A proxy with its alert pipeline and admin pages, bound to its addresses and ready to run.
+pub struct App {
+    proxy: Proxy,
+    admin: Admin,
+    admin_listener: TcpListener,
+    pipeline: Pipeline,
+    captures: Captures,
+    deliveries: Deliveries,
+    retention: Duration,
+}
+
+/// Why a process cannot start. Trying again helps once the address is free.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The proxy's own parts cannot start.
+    #[error(transparent)]
+    Proxy(#[from] proxy::BindError),
+    /// The admin pages' address cannot be bound.
+    #[error("cannot listen on {address} for the admin pages")]
+    Admin {
+        /// The address of `admin.listen`.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A robot's client cannot be built.
+    #[error("cannot start robot `{name}`")]
+    Robot {
+        /// The robot's name in the config.
+        name: String,
+        /// What its client said.
+        source: dingtalk::RobotError,
+    },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Deliveries that were still waiting when the grace period ended; their alerts are lost.
+    pub undelivered: usize,
+}
+
+impl App {
+    /// Binds every address and builds every part; nothing is served yet. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or a robot's client cannot be built.
+    pub async fn new(config: Config) -> Result<Self, StartError> {
+        install_crypto();
+        let mut registry = Registry::default();
+        let proxy_metrics = Arc::new(proxy::Metrics::default());
+        let alert_metrics = alert::Metrics::default();
+        proxy_metrics.register(&mut registry);
+        alert_metrics.register(&mut registry);
+
+        let store: Arc<dyn Store> = Arc::new(Memory::new());
+        let robots = robots(&config)?;
+        let clock: Clock = Arc::new(SystemTime::now);
+        let (outbox, deliveries) =
+            Outbox::start(robots, Arc::clone(&store), alert_metrics.clone(), clock);
+        let health = outbox.health();
+        let engine = Engine::new(Arc::new(config.alert.clone()), Arc::clone(&store), outbox);
+        let pipeline = Pipeline::new(&config, engine, alert_metrics);
+
+        let (tap, captures) = proxy::tap::channel(config.tee.memory);
+        let upstream = config.proxy.upstream.url.to_string();
+        let proxy = Proxy::bind(config.proxy, tap, proxy_metrics)?;
+        let address = config.admin.listen;
+        let admin_listener = TcpListener::bind(address)
+            .await
+            .map_err(|source| StartError::Admin { address, source })?;
+        let admin = Admin {
+            registry: Arc::new(registry),
+            store,
+            robots: health,
+            upstream,
+            listen: proxy.local_addr(),
+            ready: Ready::default(),
+            token: config.admin.token,
+        };
+        Ok(Self {
+            proxy,
+            admin,
+            admin_listener,
+            pipeline,
+            captures,
+            deliveries,
+            retention: config.retention,
+        })
+    }
+
+    /// Returns where SDKs connect to.
+    pub fn address(&self) -> SocketAddr {
+        self.proxy.local_addr()
+    }
+
+    /// Returns where the admin pages are.
+    pub fn admin_address(&self) -> SocketAddr {
+        // A bound listener has an address; the configured one stands in should the system forget it.
+        self.admin_listener
+            .local_addr()
+            .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Serves until `stop` resolves; then stops accepting, finishes what is in flight and delivers what was decided,
+    /// each for at most `grace`.
+    ///
+    /// # Errors
+    /// When the operating system gives no threads to forward on.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        grace: Duration,
+    ) -> Result<Stopped, StartError> {
+        let proxy = self.proxy.start()?;
+        let (end, ended) = watch::channel(false);
+        let ready = self.admin.ready.clone();
+        let expiry = tokio::spawn(expire(Arc::clone(&self.admin.store), self.retention));
+        let admin = spawn_admin(self.admin_listener, self.admin, ended);
+        let pipeline = tokio::spawn(self.pipeline.run(self.captures));
+        ready.set(true);
+
+        stop.await;
+
+        ready.set(false);
+        proxy.shutdown(grace);
+        proxy.stopped().await;
+        // The taps went with the proxy's threads, so the pipeline ends when it has taken every copy.
+        let _ = tokio::time::timeout(grace, pipeline).await;
+        let undelivered = self.deliveries.finish(grace).await;
+        expiry.abort();
+        let _ = end.send(true);
+        let _ = admin.await;
+        Ok(Stopped { undelivered })
+    }
+}
+
+/// Names the crypto of every TLS connection that does not name its own; once a process.
+pub(crate) fn install_crypto() {
+    // An error means that one is installed already, by us or by the program around us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn robots(config: &Config) -> Result<Vec<Arc<dyn Notifier>>, StartError> {
+    let used = |name: &&String| config.alert.robots.contains(name);
+    config
+        .robots
+        .iter()
+        .filter(|(name, _)| used(name))
+        .map(|(name, robot)| {
+            let robot = dingtalk::Robot::new(robot.clone(), &HttpSettings::default());
+            let robot = robot.map_err(|source| StartError::Robot {
+                name: name.clone(),
+                source,
+            })?;
+            Ok(Arc::new(robot) as Arc<dyn Notifier>)
+        })
+        .collect()
+}
+
+fn spawn_admin(
+    listener: TcpListener,
+    admin: Admin,
+    mut ended: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the sender is gone, which is an end too.
+            let _ = ended.wait_for(|ended| *ended).await;
+        };
+        if let Err(error) = admin::serve(listener, admin, stop).await {
+            tracing::error!(error = %error, "admin pages stopped");
+        }
+    })
+}
+
+async fn expire(store: Arc<dyn Store>, retention: Duration) {
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        minutes.tick().await;
+        let before = SystemTime::now()
+            .checked_sub(retention)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        if let Err(error) = store.expire(before).await {
+            tracing::debug!(error = %error, "cannot forget old issues");
+        }
+    }
+}

@@ -1,1 +1,30 @@
-fn main() {}
+//! The command line of sentry-notice: parses, prints, exits. One file a command.
+
+mod args;
+mod check;
+mod demo;
+mod dsn;
+mod render;
+mod report;
+mod run;
+mod send_test;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::SendTest(arguments) => send_test::send_test(&arguments),
+        Command::Render(arguments) => render::render(&arguments),
+        Command::Demo(arguments) => demo::demo(&arguments),
+        Command::Dsn(arguments) => dsn::dsn(&arguments),
+    }
+}
+
+/// The configuration or the call is wrong; nothing was done.
+const USAGE: u8 = 2;

@@ -1,0 +1,119 @@
+//! The commands and their flags, as `--help` shows them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use app::Sources;
+use clap::{Args, Parser, Subcommand};
+
+/// A Sentry-compatible ingest proxy: forwards every request to Sentry unchanged and tells DingTalk robots about errors.
+#[derive(Debug, Parser)]
+#[command(name = "sentry-notice", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the proxy until SIGTERM or SIGINT.
+    ///
+    /// Prints every address it listens on to stderr. Exits with 0 when stopped, 1 when it cannot go on, 2 when the
+    /// configuration is wrong.
+    Run(RunArguments),
+    /// Report every problem of a configuration at once, then what it means.
+    ///
+    /// Exits with 0 when `run` would accept it, 2 otherwise.
+    Check(CheckArguments),
+    /// Send a test card to each robot and print DingTalk's verdict in words.
+    ///
+    /// Exits with 0 when every card was delivered, 1 otherwise.
+    SendTest(SendTestArguments),
+    /// Show what an event would become: title, culprit, group, route and the exact DingTalk message. Sends nothing.
+    ///
+    /// Exits with 0 when every file could be read as events, 1 otherwise.
+    Render(RenderArguments),
+    /// Run the real proxy between an embedded fake Sentry and an embedded robot simulator, and send it sample events.
+    ///
+    /// Needs no network and no configuration. Prints a DSN to point any SDK at, and what arrives.
+    Demo(DemoArguments),
+    /// Print the DSN to give to the SDK, so that it sends through the proxy.
+    Dsn(DsnArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgument {
+    /// The configuration file; `proxy.toml` here, if there is one, when not given
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgument,
+    /// Where SDKs connect to, such as 0.0.0.0:9010; wins over `listen` in the file
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<String>,
+    /// Sentry's address, such as https://sentry.example.com; wins over `upstream.url` in the file
+    #[arg(long, value_name = "URL")]
+    pub(crate) upstream: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendTestArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgument,
+    /// Test only the robot of this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) robot: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenderArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgument,
+    /// The project id to assume when the input does not name one
+    #[arg(long, value_name = "ID", default_value = "1")]
+    pub(crate) project: String,
+    /// Print one line of JSON per event
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Event JSON or envelopes, as an SDK sends them, also compressed; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Where the proxy listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9010")]
+    pub(crate) listen: SocketAddr,
+    /// Stop after this many seconds, and fail unless every sample was forwarded and alerted as expected
+    #[arg(long, value_name = "N")]
+    pub(crate) seconds: Option<u64>,
+    /// The language of the cards: zh-CN or en
+    #[arg(long, value_name = "LANGUAGE", default_value = "zh-CN", value_parser = ["zh-CN", "en"])]
+    pub(crate) language: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DsnArguments {
+    /// The DSN that Sentry shows for the project
+    pub(crate) dsn: String,
+    /// The address of the proxy as the SDK sees it
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9010")]
+    pub(crate) proxy: String,
+}
+
+impl ConfigArgument {
+    pub(crate) fn sources(&self) -> Sources {
+        Sources::of_process(self.config.clone())
+    }
+}

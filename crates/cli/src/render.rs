@@ -1,0 +1,140 @@
+//! `render`: what an event would become, down to the exact DingTalk message. Sends nothing.
+
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use app::preview::{Preview, preview};
+use app::{Config, ProjectId};
+use serde_json::{Value, json};
+
+use crate::USAGE;
+use crate::args::RenderArguments;
+use crate::report::{fail, load, print, say};
+
+pub(crate) fn render(arguments: &RenderArguments) -> ExitCode {
+    let mut sources = arguments.config.sources();
+    // An upstream is not needed to look at events, so that `render` works without any configuration.
+    sources
+        .fallbacks
+        .push(("upstream.url", "http://127.0.0.1".to_owned()));
+    let config = match load(&sources) {
+        Ok(loaded) => loaded.config,
+        Err(code) => return code,
+    };
+    let Ok(project) = arguments.project.parse::<ProjectId>() else {
+        say(format!(
+            "--project `{}` is no project id",
+            arguments.project
+        ));
+        say("    hint: the number at the end of the DSN");
+        return ExitCode::from(USAGE);
+    };
+    let mut code = ExitCode::SUCCESS;
+    for file in &arguments.files {
+        if let Err(failed) = render_file(&config, file, project, arguments.json) {
+            code = failed;
+        }
+    }
+    code
+}
+
+fn render_file(
+    config: &Config,
+    file: &Path,
+    project: ProjectId,
+    as_json: bool,
+) -> Result<(), ExitCode> {
+    let name = file.display().to_string();
+    let bytes = read(file).map_err(|error| {
+        say(format!("cannot read `{name}`"));
+        fail(&error)
+    })?;
+    let previews = preview(config, bytes.into(), project, SystemTime::now()).map_err(|error| {
+        say(format!("{name}:"));
+        fail(&error)
+    })?;
+    if previews.is_empty() {
+        say(format!("{name}: holds no event"));
+    }
+    for preview in &previews {
+        if as_json {
+            print(json_line(&name, preview));
+        } else {
+            print_preview(&name, preview);
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return std::fs::read(file);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn json_line(file: &str, preview: &Preview) -> Value {
+    let subject = &preview.subject;
+    let messages = preview.messages.iter();
+    json!({
+        "file": file,
+        "project": subject.project.to_string(),
+        "event_id": subject.event_id.map(|id| id.to_string()),
+        "level": subject.level.as_str(),
+        "type": subject.kind.as_str(),
+        "title": subject.title,
+        "culprit": subject.culprit,
+        "location": location(preview),
+        "hashes": preview.group.hashes,
+        "alertable": preview.is_alertable,
+        "route": preview.route,
+        "messages": messages.map(|(robot, body)| json!({"robot": robot, "body": body})).collect::<Vec<_>>(),
+    })
+}
+
+fn print_preview(file: &str, preview: &Preview) {
+    let subject = &preview.subject;
+    let id = subject
+        .event_id
+        .map_or_else(|| "without id".to_owned(), |id| id.to_string());
+    print(format!("{file}: event {id} of project {}", subject.project));
+    print(format!("  title     {}", subject.title));
+    print(format!(
+        "  level     {}, type {}",
+        subject.level,
+        subject.kind.as_str()
+    ));
+    print(format!("  culprit   {}", subject.culprit));
+    print(format!(
+        "  location  {}",
+        location(preview).unwrap_or_default()
+    ));
+    print(format!("  hashes    {}", preview.group.hashes.join(" ")));
+    if let Some(reason) = preview.group.coarse {
+        print(format!(
+            "  coarse    {}: Sentry may split this group",
+            reason.as_str()
+        ));
+    }
+    if !preview.is_alertable {
+        print("  alert     none: its kind or level does not alert");
+        return;
+    }
+    print(format!("  route     {}", preview.route.join(" → ")));
+    if preview.messages.is_empty() {
+        print("  message   none: no robot is configured");
+    }
+    for (robot, body) in &preview.messages {
+        print(format!("  message   to {robot}:"));
+        print(format!("{body:#}"));
+    }
+}
+
+fn location(preview: &Preview) -> Option<&str> {
+    let location = preview.subject.location.as_ref()?;
+    Some(location.filename.as_str())
+}

@@ -1,0 +1,51 @@
+//! What the commands say to people, on stderr: problems, warnings, failures with their causes.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use app::{Loaded, Problem, Sources};
+
+use crate::USAGE;
+
+/// Loads the configuration and prints its warnings; prints every problem when it cannot be used.
+pub(crate) fn load(sources: &Sources) -> Result<Loaded, ExitCode> {
+    let loaded = Loaded::read(sources).map_err(|problems| {
+        problems.iter().for_each(|problem| say(problem));
+        let count = problems.len();
+        let problems = if count == 1 { "problem" } else { "problems" };
+        say(format!("{count} {problems} in the configuration"));
+        ExitCode::from(USAGE)
+    })?;
+    warn(&loaded.warnings);
+    Ok(loaded)
+}
+
+/// Prints one line, or several, on stderr.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    // Nobody may be listening; that must not stop the work.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints one line, or several, on stdout.
+pub(crate) fn print(text: impl std::fmt::Display) {
+    // A reader that has left, such as `head`, has seen what it wanted.
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Prints what failed and each cause on a line of its own, and returns exit code 1.
+pub(crate) fn fail(error: &dyn Error) -> ExitCode {
+    say(error);
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        say(format!("  because: {error}"));
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+fn warn(warnings: &[Problem]) {
+    for warning in warnings {
+        say(format!("warning: {warning}"));
+    }
+}

@@ -1,0 +1,349 @@
+//! The commands as a user calls them: what they print, and with which code they end.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use testkit::{FakeSentry, Robot, RobotSimulator, SdkRequest};
+
+#[test]
+fn check_reports_every_problem_with_line_and_hint_and_ends_with_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("proxy.toml");
+    std::fs::write(&config, "lisen = 3\n[upstream]\nurl = \"sentry\"\n").unwrap();
+
+    let output = notice(&["check", "--config", path(&config)]);
+
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("proxy.toml:1: lisen: unknown key"), "{said}");
+    assert!(said.contains("hint: did you mean `listen`?"), "{said}");
+    assert!(said.contains("proxy.toml:3: upstream.url: "), "{said}");
+}
+
+#[test]
+fn check_accepts_the_shipped_file() {
+    let output = notice(&["check", "--config", shipped()]);
+
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("https://sentry.example.com"));
+}
+
+#[test]
+fn run_refuses_a_wrong_configuration_with_2() {
+    let output = notice(&["run", "--config", shipped(), "--upstream", "nonsense"]);
+
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("flag --upstream: upstream.url: `nonsense` cannot be used"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_address_in_use_ends_run_with_1_and_its_name() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+
+    let output = notice(&[
+        "run",
+        "--upstream",
+        "http://127.0.0.1:9",
+        "--listen",
+        &address,
+    ]);
+
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&address), "{said}");
+}
+
+#[test]
+fn unknown_flags_end_with_2() {
+    assert_eq!(notice(&["run", "--fast"]).status.code(), Some(2));
+}
+
+#[test]
+fn dsn_puts_the_proxy_in_front() {
+    let output = notice(&[
+        "dsn",
+        "https://abc@o1.ingest.sentry.io/42",
+        "--proxy",
+        "http://127.0.0.1:9010",
+    ]);
+
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), "http://abc@127.0.0.1:9010/42\n");
+}
+
+#[test]
+fn dsn_refuses_what_is_none_with_2() {
+    let output = notice(&["dsn", "sentry.io/42", "--proxy", "http://127.0.0.1:9010"]);
+
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("hint: "));
+}
+
+#[test]
+fn render_prints_one_line_of_json_per_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("proxy.toml");
+    let robot = "[upstream]\nurl = \"http://127.0.0.1:9\"\n[robot.oncall]\nwebhook = \"http://127.0.0.1:9/robot/send?access_token=t\"\n[alert]\nrobot = \"oncall\"\n";
+    std::fs::write(&config, robot).unwrap();
+    let event = directory.path().join("event.json");
+    std::fs::write(&event, SAMPLE_EVENT).unwrap();
+
+    let output = notice(&[
+        "render",
+        "--config",
+        path(&config),
+        "--project",
+        "42",
+        "--json",
+        path(&event),
+    ]);
+
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(line["title"], "This is an example Python exception");
+    assert_eq!(line["event_id"], "5a552273622c4d949495df39b7b063c8");
+    assert_eq!(
+        (&line["level"], &line["alertable"]),
+        (&"error".into(), &true.into())
+    );
+    assert_eq!(line["project"], "42");
+    assert_eq!(line["hashes"][0].as_str().unwrap().len(), 32);
+    assert_eq!(line["messages"][0]["robot"], "oncall");
+    assert_eq!(line["messages"][0]["body"]["msgtype"], "markdown");
+}
+
+#[test]
+fn render_reads_standard_input_and_needs_no_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = command(&["render", "-"])
+        .current_dir(directory.path())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"{\"message\":\"boom\",\"level\":\"info\"}")
+        .unwrap();
+
+    let output = child.wait_with_output().unwrap();
+
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    assert!(
+        printed.contains("title     boom") && printed.contains("does not alert"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn render_ends_with_1_when_a_file_is_no_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("x");
+    std::fs::write(&file, b"\x00\x01 not an event").unwrap();
+
+    let output = notice(&["render", path(&file)]);
+
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("because: "),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_test_says_what_dingtalk_answered() {
+    let robots = RobotSimulator::start(vec![
+        Robot::new("good").secret("SECgood"),
+        Robot::new("bad").secret("SECbad"),
+    ])
+    .await
+    .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("proxy.toml");
+    let text_of = format!(
+        "[upstream]\nurl = \"http://127.0.0.1:9\"\n[robot.good]\nwebhook = \"{}\"\nsecret = \"SECgood\"\n[robot.bad]\nwebhook = \"{}\"\nsecret = \"SECwrong\"\n",
+        robots.url("good"),
+        robots.url("bad"),
+    );
+    std::fs::write(&config, text_of).unwrap();
+    let (all, good) = (config.clone(), config);
+
+    let all = tokio::task::spawn_blocking(move || notice(&["send-test", "--config", path(&all)]))
+        .await
+        .unwrap();
+    let good = tokio::task::spawn_blocking(move || {
+        notice(&["send-test", "--config", path(&good), "--robot", "good"])
+    })
+    .await
+    .unwrap();
+
+    let printed = text(&all.stdout);
+    assert_eq!(
+        (all.status.code(), good.status.code()),
+        (Some(1), Some(0)),
+        "{printed}"
+    );
+    assert!(printed.contains("good: delivered"), "{printed}");
+    assert!(
+        printed.contains("bad: not delivered: ") && printed.contains("hint: "),
+        "{printed}"
+    );
+    assert_eq!(robots.messages().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_forwards_alerts_and_stops_on_sigterm() {
+    let sentry = FakeSentry::start().await.unwrap();
+    let robots = RobotSimulator::start(vec![Robot::new("token").secret("SEC1")])
+        .await
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("proxy.toml");
+    let written = format!(
+        "listen = \"127.0.0.1:0\"\n[upstream]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[robot.oncall]\nwebhook = \"{}\"\nsecret = \"SEC1\"\n[alert]\nrobot = \"oncall\"\n",
+        sentry.url(),
+        robots.url("token"),
+    );
+    std::fs::write(&config, written).unwrap();
+    let mut proxy = RunningProxy::start(&["run", "--config", path(&config)]);
+    let body = "{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04dc\",\"message\":\"boom\"}";
+    let request = SdkRequest::new(
+        "POST",
+        "/api/42/store/?sentry_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    )
+    .header("Content-Type", "application/json")
+    .body(body);
+
+    let answer = testkit::send(proxy.address.parse().unwrap(), &request)
+        .await
+        .unwrap();
+    robots
+        .wait_for(1, std::time::Duration::from_secs(10))
+        .await
+        .unwrap();
+    let metrics = testkit::send(
+        proxy.admin.parse().unwrap(),
+        &SdkRequest::new("GET", "/metrics"),
+    )
+    .await
+    .unwrap();
+    let code = proxy.terminate();
+
+    assert_eq!(answer.status, 200);
+    assert_eq!(&sentry.received()[0].body[..], body.as_bytes());
+    assert!(robots.messages()[0].text.contains("boom"));
+    let metrics = String::from_utf8(metrics.body.to_vec()).unwrap();
+    for line in [
+        "sentry_notice_requests_total{endpoint=\"store\",verdict=\"accepted\"} 1",
+        "sentry_notice_events_total{outcome=\"queued\"} 1",
+        "sentry_notice_alerts_total{reason=\"first_seen\"} 1",
+        "sentry_notice_messages_total{robot=\"oncall\",result=\"ok\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    assert_eq!(code, Some(0));
+}
+
+/// The real program, and the addresses it printed.
+struct RunningProxy {
+    child: Child,
+    address: String,
+    admin: String,
+}
+
+impl RunningProxy {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = command(arguments).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap());
+        let (mut address, mut admin) = (None, None);
+        let mut said = String::new();
+        while address.is_none() || admin.is_none() {
+            let mut line = String::new();
+            assert_ne!(
+                lines.read_line(&mut line).unwrap(),
+                0,
+                "ended early: {said}"
+            );
+            address = address.or(line
+                .trim()
+                .strip_prefix("listening on http://")
+                .map(str::to_owned));
+            admin = admin.or(line
+                .trim()
+                .strip_prefix("admin on http://")
+                .map(str::to_owned));
+            said += &line;
+        }
+        // Keeps the pipe open and empty, so that the program can go on talking.
+        std::thread::spawn(move || lines.read_to_string(&mut String::new()));
+        Self {
+            child,
+            address: address.unwrap(),
+            admin: admin.unwrap(),
+        }
+    }
+
+    fn terminate(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for RunningProxy {
+    fn drop(&mut self) {
+        // It has usually ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn notice(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentry-notice"));
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // Settings of whoever runs the tests must not change them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SENTRY_NOTICE__") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn shipped() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../proxy.toml")
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The example event of Sentry's documentation.
+const SAMPLE_EVENT: &str = include_str!("../crates/testkit/src/sdk/samples/sample-event.json");

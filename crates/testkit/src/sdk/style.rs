@@ -1,6 +1,6 @@
 //! How different SDKs wrap an event: endpoint, authentication, envelope or store body, coding, framing.
 //!
-//! Each style copies what a real SDK was seen to send, down to the order of header lines; Java's is from its source, not seen.
+//! Each style copies what a real SDK was seen to send, down to the order of header lines; Java's is written from memory of sentry-java, not seen.
 
 use std::io::Write;
 use std::time::SystemTime;

@@ -115,27 +115,35 @@ fn fill_braces(template: &str, params: &[Text<'_>]) -> String {
     while let Some(at) = rest.find('{') {
         filled.push_str(&rest[..at]);
         rest = &rest[at..];
-        let Some(end) = rest.find('}') else { break };
-        let (placeholder, name) = (&rest[..=end], &rest[1..end]);
-        let index = if name.is_empty() {
-            Some(next)
-        } else {
-            name.parse().ok()
+        let name = placeholder_name(rest);
+        let index = match name {
+            Some("") => Some(next),
+            Some(name) => name.parse().ok(),
+            None => None,
         };
-        if name.is_empty() {
-            next += 1;
+        next += usize::from(name == Some(""));
+        match (name, index.and_then(|index| params.get(index))) {
+            (Some(name), Some(param)) => {
+                filled.push_str(param);
+                rest = &rest[name.len() + 2..];
+            }
+            _ => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
         }
-        let param = index.and_then(|index| params.get(index));
-        let step = if param.is_some() {
-            placeholder.len()
-        } else {
-            1
-        };
-        filled.push_str(param.map_or(&rest[..1], Text::as_ref));
-        rest = &rest[step..];
     }
     filled + rest
 }
+
+/// Returns what stands in the braces at the start; only short names are looked for.
+fn placeholder_name(text: &str) -> Option<&str> {
+    let mut near = text.bytes().take(MAX_PLACEHOLDER);
+    let end = near.position(|byte| byte == b'}')?;
+    Some(&text[1..end])
+}
+
+const MAX_PLACEHOLDER: usize = 32;
 
 const MAX_PARAMS: usize = 100;
 

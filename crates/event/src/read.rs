@@ -43,12 +43,13 @@ pub fn decode_body(
 /// When nothing of the body can be read. An envelope that breaks off gives the events before that place, and the fault
 /// in [`Parsed::faults`].
 pub fn parse_body(body: &[u8], kind: EndpointKind) -> Result<Parsed<'_>, ParseError> {
-    match kind {
-        EndpointKind::Envelope => parse_envelope(body),
-        EndpointKind::Security => Ok(Parsed::of_events(parse_reports(body)?)),
-        _ if is_envelope(body) => parse_envelope(body),
-        _ => Ok(Parsed::of_events(vec![parse_event(body, None)?])),
+    if kind == EndpointKind::Security {
+        return Ok(Parsed::of_events(parse_reports(body)?));
     }
+    if kind == EndpointKind::Envelope || is_envelope(body) {
+        return parse_envelope(body);
+    }
+    Ok(Parsed::of_events(vec![parse_event(body, None)?]))
 }
 
 /// What a body held.

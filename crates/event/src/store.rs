@@ -125,10 +125,7 @@ impl<'de> EventFields<'de> {
         give_stacktrace_to_single_exception(&mut event);
         take_environment_from_tags(&mut event);
         event.kind = kind_of(&event, self.declared_type.as_deref());
-        event.level = self.level.unwrap_or(match event.kind {
-            EventKind::Transaction => Level::Info,
-            _ => Level::Error,
-        });
+        event.level = self.level.unwrap_or_else(|| default_level(event.kind));
         event
     }
 }
@@ -195,13 +192,27 @@ fn take_environment_from_tags(event: &mut Event<'_>) {
 ///
 /// Source: Relay, `relay-event-normalization/src/event.rs`, `infer_event_type`.
 fn kind_of(event: &Event<'_>, declared: Option<&str>) -> EventKind {
-    match (declared, &event.security) {
-        (Some("transaction"), _) => EventKind::Transaction,
-        (Some("feedback" | "userreportv2"), _) => EventKind::Feedback,
-        _ if !event.exceptions.is_empty() => EventKind::Error,
-        (_, Some(SecurityReport::Csp { .. })) => EventKind::Csp,
-        (_, Some(SecurityReport::Hostname { .. })) => EventKind::Security,
-        (_, None) => EventKind::Default,
+    match declared {
+        Some("transaction") => return EventKind::Transaction,
+        Some("feedback" | "userreportv2") => return EventKind::Feedback,
+        Some(_) | None => {}
+    }
+    if !event.exceptions.is_empty() {
+        return EventKind::Error;
+    }
+    match &event.security {
+        Some(SecurityReport::Csp { .. }) => EventKind::Csp,
+        Some(SecurityReport::Hostname { .. }) => EventKind::Security,
+        None => EventKind::Default,
+    }
+}
+
+/// What a missing or invalid level means.
+fn default_level(kind: EventKind) -> Level {
+    if kind == EventKind::Transaction {
+        Level::Info
+    } else {
+        Level::Error
     }
 }
 
@@ -866,7 +877,7 @@ mod tests {
     fn bounds_tags_fingerprints_and_texts() {
         let pairs: Vec<_> = (0..100_000).map(|n| format!(r#""k{n}":"v""#)).collect();
         let parts = vec!["\"p\""; 10_000].join(",");
-        let long = "é".repeat(20 << 20);
+        let long = "é".repeat(1 << 20);
         let body = format!(
             r#"{{"tags":{{{}}},"fingerprint":[{parts}],"message":"{long}","release":"{long}\n"}}"#,
             pairs.join(",")

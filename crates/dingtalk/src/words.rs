@@ -1,0 +1,257 @@
+//! Our own words in both languages, side by side.
+
+use alert::Reason;
+
+use crate::card::Part;
+use crate::config::Language;
+
+/// Fixed terms of one language.
+pub(crate) struct Words {
+    pub(crate) project: &'static str,
+    pub(crate) handled: &'static str,
+    pub(crate) unhandled: &'static str,
+    pub(crate) unsymbolicated: &'static str,
+    pub(crate) request: &'static str,
+    pub(crate) transaction: &'static str,
+    pub(crate) release: &'static str,
+    pub(crate) host: &'static str,
+    pub(crate) user: &'static str,
+    pub(crate) tags: &'static str,
+    pub(crate) logger: &'static str,
+    pub(crate) first: &'static str,
+    pub(crate) latest: &'static str,
+    pub(crate) counted_here: &'static str,
+    pub(crate) open_event: &'static str,
+    pub(crate) open_similar: &'static str,
+    pub(crate) rule: &'static str,
+    pub(crate) event: &'static str,
+    pub(crate) left_out: &'static str,
+    pub(crate) between: &'static str,
+    pub(crate) see_sentry: &'static str,
+    pub(crate) test_title: &'static str,
+    pub(crate) test_text: &'static str,
+    pub(crate) robot: &'static str,
+    pub(crate) sent: &'static str,
+}
+
+impl Language {
+    pub(crate) fn words(self) -> &'static Words {
+        match self {
+            Self::ZhCn => &ZH_CN,
+            Self::En => &EN,
+        }
+    }
+
+    /// Says why the message comes.
+    pub(crate) fn reason(self, reason: Reason) -> &'static str {
+        match (self, reason) {
+            (Self::ZhCn, Reason::FirstSeen) => "🆕 首次出现",
+            (Self::En, Reason::FirstSeen) => "🆕 first seen",
+            (Self::ZhCn, Reason::StillHappening) => "🔔 仍在发生",
+            (Self::En, Reason::StillHappening) => "🔔 still happening",
+        }
+    }
+
+    pub(crate) fn times(self, count: u64) -> String {
+        match (self, count) {
+            (Self::ZhCn, _) => format!("{count} 次"),
+            (Self::En, 1) => "once".to_owned(),
+            (Self::En, _) => format!("{count} times"),
+        }
+    }
+
+    pub(crate) fn times_in_all(self, count: u64) -> String {
+        match self {
+            Self::ZhCn => format!("共 {count} 次"),
+            Self::En => format!("{count} in all"),
+        }
+    }
+
+    pub(crate) fn times_since(self, count: u64, said: &str) -> String {
+        match self {
+            Self::ZhCn => format!("自上次通知（{said}）以来 {count} 次"),
+            Self::En => format!("{} since the last message at {said}", self.times(count)),
+        }
+    }
+
+    /// `users` is exact below [`USERS_COUNTED`].
+    pub(crate) fn users(self, users: u64) -> String {
+        let more = if users >= USERS_COUNTED { "≥ " } else { "" };
+        match (self, users) {
+            (Self::ZhCn, _) => format!("影响 {more}{users} 人"),
+            (Self::En, 1) => "1 user".to_owned(),
+            (Self::En, _) => format!("{more}{users} users"),
+        }
+    }
+
+    /// Puts a cause into a sentence: what stands before it and after it.
+    pub(crate) fn caused_by(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ZhCn => ("由 ", " 引起"),
+            Self::En => ("caused by ", ""),
+        }
+    }
+
+    /// Returns the mark and the word for an environment that goes by one of its usual names.
+    pub(crate) fn environment(self, name: &str) -> Option<(&'static str, &'static str)> {
+        let name = name.to_lowercase();
+        let starts = |heads: &[&str]| heads.iter().any(|head| name.starts_with(head));
+        let known = match () {
+            () if starts(&["prod", "prd", "live", "生产"]) => ("🔴", "生产", "production"),
+            () if starts(&["stag", "stg", "pre", "uat", "预发"]) => ("🟠", "预发", "staging"),
+            () if starts(&["test", "qa", "sit", "测试"]) => ("🟡", "测试", "test"),
+            () if starts(&["dev", "local", "开发"]) => ("🟢", "开发", "development"),
+            () => return None,
+        };
+        match self {
+            Self::ZhCn => Some((known.0, known.1)),
+            Self::En => Some((known.0, known.2)),
+        }
+    }
+
+    /// Names a part of a card that had to be left out.
+    pub(crate) fn part(self, part: Part) -> &'static str {
+        let (chinese, english) = match part {
+            Part::Heading => ("标题", "title"),
+            Part::Summary => ("概要", "summary"),
+            Part::Value => ("错误信息", "message"),
+            Part::Location => ("位置", "location"),
+            Part::SourceLine => ("代码行", "source line"),
+            Part::Causes => ("起因", "causes"),
+            Part::Request => ("接口", "request"),
+            Part::Release => ("版本", "release"),
+            Part::User => ("用户", "user"),
+            Part::Tags => ("标签", "tags"),
+            Part::Logger => ("日志器", "logger"),
+            Part::Counts => ("次数", "counts"),
+            Part::Links => ("链接", "links"),
+            Part::Footer => ("规则", "rule"),
+        };
+        match self {
+            Self::ZhCn => chinese,
+            Self::En => english,
+        }
+    }
+}
+
+/// Returns the mark of a level, by Sentry's name of it. The word always stands beside it.
+pub(crate) fn mark(level: &str) -> &'static str {
+    match level {
+        "fatal" => "🔴",
+        "error" => "🟠",
+        "warning" => "🟡",
+        "info" => "🔵",
+        _ => "⚪",
+    }
+}
+
+static ZH_CN: Words = Words {
+    project: "项目",
+    handled: "已处理",
+    unhandled: "未处理",
+    unsymbolicated: "未还原, 以 Sentry 为准",
+    request: "接口",
+    transaction: "事务",
+    release: "版本",
+    host: "主机",
+    user: "用户",
+    tags: "标签",
+    logger: "日志器",
+    first: "首次",
+    latest: "最近",
+    counted_here: "自本代理首次看到起计",
+    open_event: "查看事件",
+    open_similar: "相似问题",
+    rule: "规则",
+    event: "事件",
+    left_out: "内容过长, 已省略",
+    between: "、",
+    see_sentry: "详情请在 Sentry 中查看",
+    test_title: "测试消息",
+    test_text: "看到这条消息, 说明告警可以送达本群。",
+    robot: "机器人",
+    sent: "发送时间",
+};
+
+static EN: Words = Words {
+    project: "project",
+    handled: "handled",
+    unhandled: "unhandled",
+    unsymbolicated: "not symbolicated, see Sentry",
+    request: "Request",
+    transaction: "Transaction",
+    release: "Release",
+    host: "Host",
+    user: "User",
+    tags: "Tags",
+    logger: "Logger",
+    first: "first",
+    latest: "last",
+    counted_here: "counted since this proxy saw it first",
+    open_event: "Open event",
+    open_similar: "Similar issues",
+    rule: "rule",
+    event: "event",
+    left_out: "too long, left out",
+    between: ", ",
+    see_sentry: "see Sentry for the details",
+    test_title: "Test message",
+    test_text: "If you can read this, alerts reach this chat.",
+    robot: "robot",
+    sent: "sent",
+};
+
+/// `state` tells this many users of one issue apart and counts no more.
+const USERS_COUNTED: u64 = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_environments_by_their_usual_names() {
+        let cases = [
+            ("production", Some(("🔴", "生产", "production"))),
+            ("Prod-eu", Some(("🔴", "生产", "production"))),
+            ("staging", Some(("🟠", "预发", "staging"))),
+            ("preprod", Some(("🟠", "预发", "staging"))),
+            ("uat", Some(("🟠", "预发", "staging"))),
+            ("test-2", Some(("🟡", "测试", "test"))),
+            ("dev", Some(("🟢", "开发", "development"))),
+            ("canary", None),
+            ("", None),
+        ];
+
+        for (name, expected) in cases {
+            let (chinese, english) = (
+                Language::ZhCn.environment(name),
+                Language::En.environment(name),
+            );
+
+            assert_eq!(
+                chinese,
+                expected.map(|(mark, word, _)| (mark, word)),
+                "{name}"
+            );
+            assert_eq!(
+                english,
+                expected.map(|(mark, _, word)| (mark, word)),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn counts_in_words() {
+        let (zh, en) = (Language::ZhCn, Language::En);
+
+        assert_eq!(
+            [en.times(1), en.times(2), zh.times(1)],
+            ["once", "2 times", "1 次"]
+        );
+        assert_eq!(
+            [en.users(1), en.users(999), en.users(1_000)],
+            ["1 user", "999 users", "≥ 1000 users"]
+        );
+    }
+}

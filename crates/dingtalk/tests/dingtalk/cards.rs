@@ -1,0 +1,447 @@
+//! What cards look like. The snapshots beside this file are meant to be read.
+
+use alert::{Alert, Counts, Location, Message, Reason};
+use dingtalk::{Mention, MessageKind, OpenLinks, RobotConfig, render};
+use event::model::{EventKind, Level};
+use serde_json::json;
+
+use crate::sample::{alert, at, in_english, json, message, now, robot, text};
+
+#[test]
+fn says_what_happened_in_chinese() {
+    insta::assert_snapshot!(text(&message(alert()), &robot()));
+}
+
+#[test]
+fn says_what_happened_in_english() {
+    insta::assert_snapshot!(text(&message(alert()), &in_english()));
+}
+
+#[test]
+fn says_how_often_it_went_on_in_chinese() {
+    insta::assert_snapshot!(text(&message(still_happening()), &robot()));
+}
+
+#[test]
+fn says_how_often_it_went_on_in_english() {
+    insta::assert_snapshot!(text(&message(still_happening()), &in_english()));
+}
+
+#[test]
+fn says_a_bare_message_shortly() {
+    insta::assert_snapshot!(text(&message(bare()), &robot()));
+}
+
+#[test]
+fn shows_the_lines_of_a_long_value_and_marks_minified_names() {
+    let mut alert = alert();
+    alert.subject.title =
+        "TypeError: Cannot read properties of undefined (reading 'map')".to_owned();
+    alert.subject.value = Some(
+        "Cannot read properties of undefined (reading 'map')\n  at <anonymous>\n\n  at b.c\n  at d"
+            .to_owned(),
+    );
+    alert.subject.is_unsymbolicated = true;
+    alert.subject.location = Some(Location {
+        filename: "https://cdn.example.com/static/js/main.1a2b3c.js?v=7".to_owned(),
+        line: Some(1),
+        function: Some("t.<computed> [as value]".to_owned()),
+        source_line: None,
+    });
+
+    insta::assert_snapshot!(text(&message(alert), &robot()));
+}
+
+#[test]
+fn shows_a_test_card_in_both_languages() {
+    let test = Message::Test {
+        robot: "oncall".to_owned(),
+        at: now(),
+    };
+
+    insta::assert_snapshot!(format!(
+        "{}\n\n---\n\n{}",
+        text(&test, &robot()),
+        text(&test, &in_english())
+    ));
+}
+
+#[test]
+fn shows_plain_text_where_asked() {
+    let robot = RobotConfig {
+        message: MessageKind::Text,
+        mention: somebody(),
+        ..robot()
+    };
+
+    insta::assert_snapshot!(text(&message(alert()), &robot));
+}
+
+#[test]
+fn puts_links_on_buttons_where_asked() {
+    let robot = RobotConfig {
+        message: MessageKind::ActionCard,
+        open_links_in: OpenLinks::Sidebar,
+        ..in_english()
+    };
+
+    let body = json(&message(alert()), &robot);
+
+    assert_eq!(body["msgtype"], "actionCard");
+    let buttons = json!([
+        {"title": "Open event", "actionURL": alert().links.event},
+        {"title": "Similar issues", "actionURL": alert().links.similar},
+    ]);
+    assert_eq!(body["actionCard"]["btns"], buttons);
+    assert_eq!(body["actionCard"]["btnOrientation"], "1");
+    assert!(!text(&message(alert()), &robot).contains("]("));
+}
+
+#[test]
+fn makes_a_lone_link_the_whole_card() {
+    let robot = RobotConfig {
+        message: MessageKind::ActionCard,
+        open_links_in: OpenLinks::Sidebar,
+        ..in_english()
+    };
+    let mut alert = alert();
+    alert.links.similar = None;
+
+    let body = json(&message(alert.clone()), &robot);
+
+    assert_eq!(body["actionCard"]["singleTitle"], "Open event");
+    assert_eq!(body["actionCard"]["singleURL"], json!(alert.links.event));
+    assert_eq!(body["actionCard"].get("btns"), None);
+}
+
+#[test]
+fn falls_back_to_markdown_where_a_card_with_buttons_cannot_do() {
+    let buttons = RobotConfig {
+        message: MessageKind::ActionCard,
+        ..robot()
+    };
+    let mentioning = RobotConfig {
+        mention: somebody(),
+        ..buttons.clone()
+    };
+
+    assert_eq!(json(&message(bare()), &buttons)["msgtype"], "markdown");
+    assert_eq!(json(&message(alert()), &mentioning)["msgtype"], "markdown");
+}
+
+#[test]
+fn mentions_in_the_last_line_and_beside_the_text() {
+    let robot = RobotConfig {
+        mention: somebody(),
+        keyword: Some("sentry".to_owned()),
+        ..robot()
+    };
+
+    let body = json(&message(alert()), &robot);
+
+    let at = json!({"atMobiles": ["13800000000"], "atUserIds": ["manager1"], "isAtAll": true});
+    assert_eq!(body["at"], at);
+    let text = text(&message(alert()), &robot);
+    assert_eq!(text.lines().last(), Some("@13800000000 @manager1"));
+}
+
+#[test]
+fn a_test_card_never_mentions_everyone() {
+    let robot = RobotConfig {
+        mention: somebody(),
+        ..robot()
+    };
+    let test = Message::Test {
+        robot: "oncall".to_owned(),
+        at: now(),
+    };
+
+    assert_eq!(json(&test, &robot)["at"]["isAtAll"], false);
+}
+
+#[test]
+fn puts_the_keyword_into_title_and_text_unless_it_is_there() {
+    let cases = [("监控报警", 1), ("division by zero", 1), ("shop-api", 1)];
+    for kind in [
+        MessageKind::Markdown,
+        MessageKind::ActionCard,
+        MessageKind::Text,
+    ] {
+        for (keyword, times) in cases {
+            let robot = RobotConfig {
+                keyword: Some(keyword.to_owned()),
+                message: kind,
+                ..robot()
+            };
+            let mut alert = alert();
+            alert.subject.release = None;
+
+            let body = render(&message(alert.clone()), &robot, now());
+
+            assert!(
+                body.title().is_none_or(|title| title.contains(keyword)),
+                "{kind:?} {body:?}"
+            );
+            let text = text(&message(alert), &robot);
+            assert_eq!(
+                text.matches(keyword).count(),
+                times,
+                "{kind:?} {keyword}: {text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn keeps_titles_short_and_keeps_the_keyword_in_them() {
+    let mut alert = alert();
+    alert.subject.title = "长".repeat(300);
+    for keyword in [
+        None,
+        Some("sentry".to_owned()),
+        Some("长".repeat(70)),
+        Some("k".repeat(64)),
+    ] {
+        let robot = RobotConfig { keyword, ..robot() };
+
+        let body = render(&message(alert.clone()), &robot, now());
+
+        let title = body.title().unwrap();
+        assert!(title.chars().count() <= 64, "{title}");
+        if let Some(keyword) = robot.keyword.filter(|keyword| keyword.len() <= 64) {
+            assert!(title.contains(&keyword), "{title}");
+        }
+    }
+}
+
+#[test]
+fn previews_environment_project_and_title() {
+    let body = render(&message(alert()), &robot(), now());
+    assert_eq!(
+        body.title(),
+        Some("[生产] shop-api · ZeroDivisionError: division by zero")
+    );
+
+    let mut unnamed = alert();
+    unnamed.subject.project_name = None;
+    unnamed.subject.environment = Some("canary".to_owned());
+    let body = render(&message(unnamed), &in_english(), now());
+    assert_eq!(
+        body.title(),
+        Some("[canary] project 42 · ZeroDivisionError: division by zero")
+    );
+}
+
+#[test]
+fn leaves_parts_out_in_order_as_room_shrinks() {
+    let marks = [
+        "**标签**",
+        "引起",
+        "**接口**",
+        "| return",
+        "**用户**",
+        "> shop/price.py",
+        "规则",
+        "查看事件",
+    ];
+    let mut seen = Vec::new();
+    for crowd in (400..1_000).step_by(4) {
+        let robot = RobotConfig {
+            mention: crowd_of(crowd),
+            ..robot()
+        };
+        let body = json(&message(long_alert()), &robot);
+
+        assert!(
+            body.to_string().len() <= 18_000,
+            "{}",
+            body.to_string().len()
+        );
+        let text = text(&message(long_alert()), &robot);
+        let shown = marks.map(|mark| text.contains(mark));
+        if seen.last() != Some(&shown) {
+            seen.push(shown);
+        }
+        let is_complete = shown.iter().all(|shown| *shown);
+        let is_reduced = body["msgtype"] == "text";
+        assert_eq!(
+            text.contains("已省略: 标签"),
+            !is_complete && !is_reduced,
+            "{text}"
+        );
+        assert!(text.contains("production") && text.contains("shop-api") && text.contains("error"));
+        if is_reduced {
+            break;
+        }
+    }
+
+    assert_eq!(seen.first(), Some(&[true; 8]));
+    let counts: Vec<usize> = seen
+        .iter()
+        .map(|shown| shown.iter().filter(|shown| **shown).count())
+        .collect();
+    assert!(
+        counts.is_sorted_by(|before, after| before > after),
+        "{counts:?}"
+    );
+    for shown in &seen[..seen.len() - 1] {
+        let is_in_order = shown.is_sorted();
+        assert!(is_in_order, "{shown:?}");
+    }
+    assert!(seen.len() >= 6, "too few steps were seen: {seen:?}");
+}
+
+#[test]
+fn keeps_every_kind_small_whatever_is_configured() {
+    for kind in [
+        MessageKind::Markdown,
+        MessageKind::ActionCard,
+        MessageKind::Text,
+    ] {
+        for crowd in [0, 300, 600, 900, 5_000] {
+            let robot = RobotConfig {
+                message: kind,
+                mention: crowd_of(crowd),
+                ..robot()
+            };
+
+            let body = render(&message(long_alert()), &robot, now());
+
+            assert!(
+                body.to_json().len() <= 18_000,
+                "{kind:?} {crowd}: {}",
+                body.to_json().len()
+            );
+        }
+    }
+}
+
+#[test]
+fn shows_neither_secrets_nor_personal_data() {
+    let mut alert = alert();
+    alert.subject.title = "LoginError: no user alice@example.com".to_owned();
+    alert.subject.value =
+        Some("no user alice@example.com\npassword=hunter2 from 203.0.113.77".to_owned());
+
+    for robot in [robot(), in_english()] {
+        let text = text(&message(alert.clone()), &robot);
+
+        for hidden in [
+            "alice",
+            "hunter2",
+            "113.77",
+            "10037",
+            "13800138000",
+            "token=abc",
+            "?",
+            "#top",
+        ] {
+            assert!(
+                !text.replace("/page/link?url", "").contains(hidden),
+                "{hidden} is shown:\n{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn shows_every_level_by_a_word_beside_its_mark() {
+    for (level, mark) in [
+        (Level::Fatal, "🔴"),
+        (Level::Error, "🟠"),
+        (Level::Warning, "🟡"),
+        (Level::Info, "🔵"),
+        (Level::Debug, "⚪"),
+    ] {
+        let mut alert = alert();
+        alert.subject.level = level;
+
+        let text = text(&message(alert), &robot());
+
+        assert!(text.starts_with(&format!("### {mark} ")), "{text}");
+        assert!(text.contains(&format!(" · {level} · ")), "{text}");
+    }
+}
+
+fn still_happening() -> Alert {
+    Alert {
+        reason: Reason::StillHappening,
+        counts: Counts {
+            events: 512,
+            events_since_said: 36,
+            users: 1_000,
+            first_seen: at(1_782_771_331),
+            last_seen: at(1_782_871_618),
+            last_said: Some(at(1_782_868_018)),
+        },
+        ..alert()
+    }
+}
+
+/// The least an event can hold.
+fn bare() -> Alert {
+    let mut alert = alert();
+    let subject = &mut alert.subject;
+    subject.project_name = None;
+    subject.kind = EventKind::Default;
+    subject.level = Level::Fatal;
+    subject.title = "This is an example Python exception".to_owned();
+    subject.value = Some(subject.title.clone());
+    subject.culprit = "raven.scripts.runner in main".to_owned();
+    subject.exception_type = None;
+    subject.location = None;
+    subject.causes.clear();
+    subject.handled = None;
+    subject.user = None;
+    subject.tags.clear();
+    for text in [
+        &mut subject.environment,
+        &mut subject.release,
+        &mut subject.dist,
+        &mut subject.server_name,
+        &mut subject.transaction,
+        &mut subject.request_url,
+    ] {
+        *text = None;
+    }
+    alert.counts.events = 1;
+    alert.counts.users = 0;
+    alert.links.event = None;
+    alert.links.similar = None;
+    alert.route.clear();
+    alert
+}
+
+/// Every text as long as an alert can hold, made of what JSON has to escape.
+fn long_alert() -> Alert {
+    let long = |text: &str| text.repeat(1_024);
+    let mut alert = alert();
+    let subject = &mut alert.subject;
+    subject.value = Some(long("\"值\\\n"));
+    subject.tags = (0..32).map(|_| ("region".to_owned(), long("\""))).collect();
+    subject.causes = vec![subject.causes[0].clone(); 8];
+    for text in [
+        &mut subject.server_name,
+        &mut subject.dist,
+        &mut subject.transaction,
+    ] {
+        *text = Some(long("\\"));
+    }
+    alert.route = vec![long("路"); 8];
+    alert
+}
+
+fn crowd_of(people: usize) -> Mention {
+    Mention {
+        mobiles: vec!["13800000000".to_owned(); people],
+        ..Mention::default()
+    }
+}
+
+fn somebody() -> Mention {
+    Mention {
+        mobiles: vec!["13800000000".to_owned()],
+        user_ids: vec!["manager1".to_owned()],
+        all: true,
+    }
+}

@@ -18,25 +18,25 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Adds them to a registry under their public names.
+    /// Adds them to a registry whose prefix is `sentry_notice`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
-            "sentry_notice_events",
+            "events",
             "Captured events by what became of them",
             self.events.clone(),
         );
         registry.register(
-            "sentry_notice_alerts",
+            "alerts",
             "Alerts handed to the outbox by why they are said",
             self.alerts.clone(),
         );
         registry.register(
-            "sentry_notice_messages",
+            "messages",
             "Delivery attempts by robot and result",
             self.messages.clone(),
         );
         registry.register(
-            "sentry_notice_outbox_alerts",
+            "outbox_alerts",
             "Alerts that wait for delivery",
             self.outbox.clone(),
         );

@@ -319,7 +319,7 @@ impl Stage {
         let store: Arc<dyn Store> = Arc::new(Memory::new());
         let robot = Arc::new(robot);
         let metrics = Metrics::default();
-        let mut registry = prometheus_client::registry::Registry::default();
+        let mut registry = prometheus_client::registry::Registry::with_prefix("sentry_notice");
         metrics.register(&mut registry);
         let notifier: Arc<dyn Notifier> = Arc::clone(&robot) as _;
         let (outbox, deliveries) = Outbox::start(

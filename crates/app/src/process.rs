@@ -67,7 +67,7 @@ impl App {
     /// When an address cannot be bound or a robot's client cannot be built.
     pub async fn new(config: Config) -> Result<Self, StartError> {
         install_crypto();
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("sentry_notice");
         let proxy_metrics = Arc::new(proxy::Metrics::default());
         let alert_metrics = alert::Metrics::default();
         proxy_metrics.register(&mut registry);

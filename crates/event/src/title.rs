@@ -14,6 +14,9 @@ pub use culprit::culprit;
 ///
 /// It is the client's title if it sent one; else for an error `Type: first line of value`, for a message its first line,
 /// for a security report its sentence. Value and message are cut to 256 characters, as Sentry does since 2025.
+///
+/// An exception without a type is a message with a stack, as JavaScript SDKs send them under `attachStacktrace`: it is
+/// named by its value. Sentry would name it `Error: value`, or after the crash frame's function.
 pub fn title(event: &Event<'_>) -> String {
     title_with(event, main_exception(event))
 }
@@ -45,14 +48,19 @@ pub struct Metadata<'e> {
     pub function: Option<&'e str>,
     /// The crash frame's file.
     pub filename: Option<&'e str>,
+    /// Whether the exception is only a message with a stack: it has a value and no type.
+    pub is_message: bool,
 }
 
 impl<'e> Metadata<'e> {
     /// Returns the parts for a main exception; without one, only those of the crash frame.
     pub fn of(event: &'e Event<'_>, main: Option<&'e Exception<'_>>) -> Self {
         let frame = crash_frame(event);
-        let typed = main.filter(|exception| !exception.mechanism.synthetic);
+        let is_message =
+            main.is_some_and(|exception| exception.ty.is_none() && exception.value.is_some());
+        let typed = main.filter(|exception| !exception.mechanism.synthetic && !is_message);
         Self {
+            is_message,
             ty: typed.map(|exception| cut(exception.ty.as_deref().unwrap_or("Error"), MAX_TYPE)),
             value: main
                 .and_then(|exception| exception.value.as_deref())
@@ -63,12 +71,15 @@ impl<'e> Metadata<'e> {
     }
 
     fn title(&self) -> String {
-        let Some(ty) = &self.ty else {
-            return self.function.unwrap_or("<unknown>").to_owned();
-        };
-        match self.value.as_deref().map(first_line) {
-            Some(line) if !line.is_empty() => format!("{ty}: {}", cut(line, MAX_LINE)),
-            Some(_) | None => ty.to_string(),
+        let value = self.value.as_deref().map(first_line);
+        let line = value
+            .filter(|line| !line.is_empty())
+            .map(|line| cut(line, MAX_LINE));
+        match (&self.ty, line) {
+            (Some(ty), Some(line)) => format!("{ty}: {line}"),
+            (Some(ty), None) => ty.to_string(),
+            (None, Some(line)) if self.is_message => line.into_owned(),
+            (None, _) => self.function.unwrap_or("<unknown>").to_owned(),
         }
     }
 }

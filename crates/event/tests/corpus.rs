@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use event::envelope::Envelope;
 use event::model::Exception;
-use event::title::{crash_frame, main_exception, title};
+use event::title::{main_exception, title};
 use event::{
     Auth, AuthSource, Dsn, Endpoint, EndpointKind, Event, EventId, EventKind, Level, Parsed,
 };
@@ -335,25 +335,11 @@ fn describe(
     }
 }
 
-/// Returns the title in the words of the corpus, having checked Sentry's.
-///
-/// JavaScript messages with a stack come as an exception without type. The corpus calls them by their message; Sentry
-/// calls them `Error: message`, and after the crash frame's function where the SDK says that the exception is synthetic.
-/// A transaction in an item of its own does not say what it is.
+/// Returns the title, also of a transaction in an item of its own, which does not say what it is.
 fn corpus_title(event: &Event<'_>) -> String {
-    match main_exception(event) {
-        None if event.logentry.is_none() => event.transaction.as_deref().unwrap().to_owned(),
-        Some(main) if main.ty.is_none() => {
-            let message = main.value.as_deref().unwrap();
-            let function = crash_frame(event).and_then(|frame| frame.function.as_deref());
-            let sentrys = if main.mechanism.synthetic {
-                function.unwrap_or("<unknown>").to_owned()
-            } else {
-                format!("Error: {message}")
-            };
-            assert_eq!(title(event), sentrys);
-            message.to_owned()
-        }
+    let is_transaction = main_exception(event).is_none() && event.logentry.is_none();
+    match &event.transaction {
+        Some(transaction) if is_transaction => transaction.to_string(),
         _ => title(event),
     }
 }

@@ -213,10 +213,8 @@ mod tests {
             ),
             (r#""exception":[{"type":"E"}],"message":"m""#, "E"),
             (r#""exception":[{"type":"E","value":"\n"}]"#, "E"),
-            (
-                r#""exception":[{"value":"only a value"}]"#,
-                "Error: only a value",
-            ),
+            (r#""exception":[{"value":"only a value"}]"#, "only a value"),
+            (r#""exception":[{"mechanism":{"synthetic":false}}]"#, "Error"),
             (
                 r#""exception":[{"type":"E","value":{"a":1}}]"#,
                 r#"E: {"a":1}"#,

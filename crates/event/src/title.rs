@@ -214,7 +214,7 @@ mod tests {
             (r#""exception":[{"type":"E"}],"message":"m""#, "E"),
             (r#""exception":[{"type":"E","value":"\n"}]"#, "E"),
             (r#""exception":[{"value":"only a value"}]"#, "only a value"),
-            (r#""exception":[{"mechanism":{"synthetic":false}}]"#, "Error"),
+            (r#""exception":[{"module":"m","mechanism":{}}]"#, "Error"),
             (
                 r#""exception":[{"type":"E","value":{"a":1}}]"#,
                 r#"E: {"a":1}"#,

@@ -25,79 +25,69 @@ pub(crate) struct Exchange<'w> {
     worker: &'w Worker,
     settings: &'w Settings,
     upstream: &'w Upstream,
-    client: &'w Client,
-    route: Route,
+    kind: EndpointKind,
     framing: Framing,
     /// The copy without its body; `None` when nobody wants one.
-    draft: Option<Copied>,
+    draft: Option<Box<Copied>>,
 }
 
 /// Sentry's answer, or why there is none.
 type Asked = Result<(Response<Incoming>, Lease), Fault>;
 
 impl<'w> Exchange<'w> {
+    /// Prepares the request; makes its head the one that Sentry gets.
     pub(crate) fn new(
         shared: Shared<'w>,
         route: Route,
         framing: Framing,
-        head: &request::Parts,
+        head: &mut request::Parts,
     ) -> Exchange<'w> {
-        let upstream = shared.settings.upstreams.of(route.endpoint.project);
-        let draft = draft(&route, head, shared.client);
         let Shared {
             worker,
             settings,
             client,
         } = shared;
+        let draft = draft(&route, head, client);
+        let upstream = settings.upstreams.of(route.endpoint.project);
+        head.uri = route.target;
+        head.version = Version::HTTP_11;
+        head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let client_ip = settings.config().forward.client_ip;
+        headers::towards_upstream(
+            &mut head.headers,
+            &client.forwarded,
+            client_ip,
+            upstream.host(),
+        );
         Exchange {
             worker,
             settings,
             upstream,
-            client,
-            route,
+            kind: route.endpoint.kind,
             framing,
             draft,
         }
     }
 
-    /// Asks Sentry and returns the answer; `gathered` is what has been read of the body already.
-    pub(crate) async fn run(
-        self,
-        mut head: request::Parts,
-        gathered: Gathered,
-        incoming: Incoming,
-    ) -> Result<Done, Refusal> {
-        self.prepare(&mut head);
-        if !gathered.is_complete {
-            return self.send_streamed(head, gathered, incoming).await;
-        }
+    /// Returns the request to Sentry for a body that is all there.
+    pub(crate) fn request(
+        &self,
+        head: request::Parts,
+        gathered: &Gathered,
+    ) -> Result<Request<RequestBody>, Refusal> {
         match self.framing {
             Framing::Length(length) if length != gathered.length => Err(Refusal::Malformed),
-            Framing::Length(_) | Framing::Chunked => Ok(self.send_held(head, gathered).await),
+            Framing::Length(_) | Framing::Chunked => {
+                let body = RequestBody::held(self.framing, gathered.pieces.iter().cloned());
+                Ok(Request::from_parts(head, body))
+            }
         }
-    }
-
-    /// Makes the request's head the one that Sentry gets.
-    fn prepare(&self, head: &mut request::Parts) {
-        head.uri = self.route.target.clone();
-        head.version = Version::HTTP_11;
-        head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let client_ip = self.settings.config().forward.client_ip;
-        headers::towards_upstream(
-            &mut head.headers,
-            &self.client.forwarded,
-            client_ip,
-            self.upstream.host(),
-        );
     }
 
     /// Forwards a body that is all there.
-    async fn send_held(self, head: request::Parts, gathered: Gathered) -> Done {
-        let body = RequestBody::held(self.framing, gathered.pieces.iter().cloned());
+    pub(crate) async fn send_held(self, request: Request<RequestBody>, gathered: Gathered) -> Done {
         let started = Instant::now();
-        let asked = self
-            .within(self.upstream.send(Request::from_parts(head, body)))
-            .await;
+        let asked = self.within(self.upstream.send(request)).await;
         self.worker.metrics.upstream(started.elapsed());
 
         let mut copy = self.copy();
@@ -111,7 +101,7 @@ impl<'w> Exchange<'w> {
     }
 
     /// Forwards a body while it comes in.
-    async fn send_streamed(
+    pub(crate) async fn send_streamed(
         self,
         head: request::Parts,
         gathered: Gathered,
@@ -165,7 +155,7 @@ impl<'w> Exchange<'w> {
     /// Turns what Sentry said into the answer, and hands the copy over.
     fn conclude(self, asked: Asked, copy: Option<BodyCopy>, feed: Option<Feed>) -> Done {
         let asked = match asked {
-            Ok((response, _)) if is_outage(&self.route, &response) => {
+            Ok((response, _)) if is_outage(self.kind, &response) => {
                 Err(Fault::Outage(response.status().as_u16()))
             }
             asked => asked,
@@ -201,7 +191,7 @@ impl<'w> Exchange<'w> {
         let (Some(draft), Some(copy)) = (self.draft, copy) else {
             return;
         };
-        if let Err(dropped) = self.worker.tap.offer(draft, copy, verdict) {
+        if let Err(dropped) = self.worker.tap.offer(*draft, copy, verdict) {
             self.worker.metrics.tee_dropped(dropped);
         }
     }
@@ -216,19 +206,19 @@ impl<'w> Exchange<'w> {
 }
 
 /// Prepares a copy if the endpoint can carry an event.
-fn draft(route: &Route, head: &request::Parts, client: &Client) -> Option<Copied> {
+fn draft(route: &Route, head: &request::Parts, client: &Client) -> Option<Box<Copied>> {
     let path_and_query = head
         .uri
         .path_and_query()
         .filter(|_| route.endpoint.kind.carries_events())?;
-    Some(Copied {
+    Some(Box::new(Copied {
         endpoint: route.endpoint,
         method: head.method.clone(),
         path_and_query: path_and_query.clone(),
         headers: head.headers.clone(),
         received_at: SystemTime::now(),
         peer: client.peer.ip(),
-    })
+    }))
 }
 
 /// Passes Sentry's answer on.
@@ -244,9 +234,9 @@ fn is_error<B>(response: &Response<B>) -> bool {
 }
 
 /// Whether the answer means that Sentry is down. The web API's own 503 is none of our business.
-fn is_outage(route: &Route, response: &Response<Incoming>) -> bool {
+fn is_outage(kind: EndpointKind, response: &Response<Incoming>) -> bool {
     let is_down = Verdict::of_status(response.status()) == Verdict::Unreachable;
-    match route.endpoint.kind {
+    match kind {
         EndpointKind::Relay | EndpointKind::Other | EndpointKind::ErrorPage => false,
         EndpointKind::Store
         | EndpointKind::LegacyStore

@@ -77,15 +77,20 @@ impl Done {
 async fn carry(
     shared: Shared<'_>,
     found: Found,
-    head: request::Parts,
+    mut head: request::Parts,
     mut incoming: Incoming,
 ) -> Result<Done, Refusal> {
     let framing = framing_of(&head.headers)?;
     let gathered = take_in(shared, framing, &found, &mut incoming).await?;
     let route = found.resolve(shared.settings, &head, &gathered.pieces)?;
-    Exchange::new(shared, route, framing, &head)
-        .run(head, gathered, incoming)
-        .await
+    let exchange = Exchange::new(shared, route, framing, &mut head);
+
+    if gathered.is_complete {
+        let request = exchange.request(head, &gathered)?;
+        return Ok(exchange.send_held(request, gathered).await);
+    }
+    // Boxed, because it is rare and would make every request's future several times as large.
+    Box::pin(exchange.send_streamed(head, gathered, incoming)).await
 }
 
 /// Reads the body if it may fit into the buffer, or as much as fits if its start has to be looked at.

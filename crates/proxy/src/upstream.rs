@@ -103,7 +103,8 @@ impl Upstream {
         loop {
             let mut lease = match self.pool.take(Instant::now()) {
                 Some(lease) => lease,
-                None => self.open().await?,
+                // Boxed, because it is rare and would make every request's future several times as large.
+                None => Box::pin(self.open()).await?,
             };
             let mut failed = match lease.sender.try_send_request(request).await {
                 Ok(response) => return Ok((response, lease)),

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use alert::Message;
 
 use crate::config::RobotConfig;
+use crate::markdown;
 
 /// Everything one message shows.
 #[derive(Debug, Clone)]
@@ -171,4 +172,11 @@ fn dotted(groups: impl IntoIterator<Item = Vec<Span>>) -> Vec<Span> {
         spans.extend(group);
     }
     spans
+}
+
+/// Returns a text as one line of at most `limit` characters; nothing when there is nothing to see.
+fn theirs(text: Option<&str>, limit: usize) -> Vec<Span> {
+    let text = text.map(|text| markdown::line(text, limit));
+    let text = text.filter(|text| !text.is_empty());
+    text.map(Span::Theirs).into_iter().collect()
 }

@@ -4,6 +4,8 @@
 //! is a delivery. Code 310000 stands for four causes that only the wording of `errmsg` tells apart; DingTalk has used
 //! three wordings over the years.
 
+mod hints;
+
 use std::time::Duration;
 
 use alert::Retry;
@@ -218,87 +220,60 @@ impl Cause {
             Self::ClockOff => Some(Remedy::CorrectClock),
             Self::TooLong => Some(Remedy::Shrink),
             Self::ContentRefused => Some(Remedy::Reduce),
-            _ => None,
+            Self::Busy
+            | Self::RateLimited
+            | Self::QuotaSpent
+            | Self::KeywordMissing
+            | Self::SignatureMismatch
+            | Self::AddressRefused
+            | Self::SecurityRefused
+            | Self::TokenUnknown
+            | Self::TokenMissing
+            | Self::RobotStopped
+            | Self::RobotNotInChat
+            | Self::ChatDissolved
+            | Self::TypeRefused
+            | Self::FieldMissing
+            | Self::RequestMalformed
+            | Self::CodeUnknown
+            | Self::CodeMissing
+            | Self::NotJson
+            | Self::Redirected
+            | Self::StatusUnexpected
+            | Self::TimedOut
+            | Self::Unreachable
+            | Self::BrokenOff => None,
         }
     }
 
     /// Returns what the operator can do about it.
     pub(crate) fn hint(self) -> &'static str {
         match self {
-            Self::Busy => "DingTalk is busy; the message is tried again",
-            Self::RateLimited => {
-                "the robot sent more than 20 messages in a minute and DingTalk closed it for a while; \
-                 lower `per_minute`, and give each program that uses this webhook a robot of its own"
-            }
-            Self::QuotaSpent => {
-                "the quota of the robot is spent; see its limits in DingTalk's admin console"
-            }
-            Self::KeywordMissing => {
-                "the robot takes only messages that hold one of its custom keywords; set `keyword` to one of them, \
-                 exactly as the robot's security settings show it"
-            }
-            Self::SignatureMismatch => {
-                "the signature does not fit; copy the `secret` (it starts with SEC) from the security settings of the \
-                 very robot whose webhook this is"
-            }
-            Self::ClockOff => {
-                "the clock of this machine is more than an hour from DingTalk's; set it by NTP"
-            }
-            Self::AddressRefused => {
-                "the address this machine sends from is not among those the robot allows; add the address DingTalk \
-                 names to the robot's security settings"
-            }
-            Self::SecurityRefused => {
-                "the robot's security settings refuse the message; compare them with `keyword` and `secret`"
-            }
-            Self::TokenUnknown => {
-                "DingTalk knows no robot with this access_token; copy the webhook again from a robot of kind \"Custom\" \
-                 (robots of other kinds, and robots in external chats, take no messages from outside)"
-            }
-            Self::TokenMissing => {
-                "the webhook has no access_token; copy it again from the robot's settings"
-            }
-            Self::RobotStopped => "the robot is switched off; switch it on in the chat's settings",
-            Self::RobotNotInChat => {
-                "the robot was removed from the chat; add one and copy its webhook"
-            }
-            Self::ChatDissolved => {
-                "the chat does not exist any more; add a robot to another chat and copy its webhook"
-            }
-            Self::TypeRefused => {
-                "this robot does not take this kind of message; set `message = \"markdown\"`, and please report it"
-            }
-            Self::FieldMissing | Self::RequestMalformed => {
-                "DingTalk cannot read the message; please report this with DingTalk's words"
-            }
-            Self::TooLong => "the message is too long even after shortening; please report this",
-            Self::ContentRefused => {
-                "DingTalk's moderation refuses the message, even without links and words of the event"
-            }
-            Self::CodeUnknown => {
-                "DingTalk refused with a code that is not documented; look it up with DingTalk's words"
-            }
-            Self::CodeMissing => {
-                "DingTalk's gateway turned the request away, most likely for too many requests"
-            }
-            Self::NotJson => {
-                "something that is not DingTalk answered; check the webhook's host and any proxy server between"
-            }
-            Self::Redirected => {
-                "the webhook's address leads elsewhere, and a redirect is not followed; copy the webhook again"
-            }
-            Self::StatusUnexpected => {
-                "the answer is not one of DingTalk's; check the webhook's host and any proxy server between"
-            }
-            Self::TimedOut => {
-                "no answer in time; check the network between this machine and the webhook's host"
-            }
-            Self::Unreachable => {
-                "no connection to the webhook's host; check DNS, firewall, proxy server and certificates"
-            }
-            Self::BrokenOff => {
-                "the connection broke before the answer was complete; the message is tried again"
-            }
+            Self::Busy => hints::BUSY,
+            Self::RateLimited => hints::RATE_LIMITED,
+            Self::QuotaSpent => hints::QUOTA_SPENT,
+            Self::KeywordMissing => hints::KEYWORD_MISSING,
+            Self::SignatureMismatch => hints::SIGNATURE_MISMATCH,
+            Self::ClockOff => hints::CLOCK_OFF,
+            Self::AddressRefused => hints::ADDRESS_REFUSED,
+            Self::SecurityRefused => hints::SECURITY_REFUSED,
+            Self::TokenUnknown => hints::TOKEN_UNKNOWN,
+            Self::TokenMissing => hints::TOKEN_MISSING,
+            Self::RobotStopped => hints::ROBOT_STOPPED,
+            Self::RobotNotInChat => hints::ROBOT_NOT_IN_CHAT,
+            Self::ChatDissolved => hints::CHAT_DISSOLVED,
+            Self::TypeRefused => hints::TYPE_REFUSED,
+            Self::FieldMissing | Self::RequestMalformed => hints::UNREADABLE,
+            Self::TooLong => hints::TOO_LONG,
+            Self::ContentRefused => hints::CONTENT_REFUSED,
+            Self::CodeUnknown => hints::CODE_UNKNOWN,
+            Self::CodeMissing => hints::CODE_MISSING,
+            Self::NotJson => hints::NOT_JSON,
+            Self::Redirected => hints::REDIRECTED,
+            Self::StatusUnexpected => hints::STATUS_UNEXPECTED,
+            Self::TimedOut => hints::TIMED_OUT,
+            Self::Unreachable => hints::UNREACHABLE,
+            Self::BrokenOff => hints::BROKEN_OFF,
         }
     }
 

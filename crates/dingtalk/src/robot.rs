@@ -88,7 +88,7 @@ impl Robot {
         &self.config
     }
 
-    /// Sends a message, once more for each remedy that a refusal asks for.
+    /// Sends a message, once more for each remedy that a refusal asks for: at most four requests, hardly ever two.
     async fn deliver(&self, message: &Message, id: &str, now: SystemTime) -> Result<(), Refusal> {
         let mut body = render(message, &self.config, now);
         let mut tried: Vec<Remedy> = Vec::new();
@@ -97,16 +97,12 @@ impl Robot {
             let Err(refusal) = self.post(&body, self.on_their_clock(now)).await else {
                 return Ok(());
             };
-            let Some(remedy) = refusal
-                .cause
-                .remedy()
-                .filter(|remedy| !tried.contains(remedy))
-            else {
+            let remedy = refusal.remedy().filter(|remedy| !tried.contains(remedy));
+            let Some(remedy) = remedy else {
                 return Err(refusal);
             };
             match remedy {
-                Remedy::CorrectClock if !self.learn_clock(&refusal, now) => return Err(refusal),
-                Remedy::CorrectClock => {}
+                Remedy::CorrectClock => self.learn_clock(refusal.date, now),
                 Remedy::Shrink => body = render_within(SHRUNK, message, &self.config, now),
                 Remedy::Reduce => body = render_reduced(message, &self.config, now),
             }
@@ -133,17 +129,14 @@ impl Robot {
         answer::read(response).await
     }
 
-    /// Keeps how far DingTalk's clock is from ours; false when its answer does not tell.
-    fn learn_clock(&self, refusal: &Refusal, now: SystemTime) -> bool {
-        let Some(theirs) = refusal.date else {
-            return false;
-        };
+    /// Keeps how far DingTalk's clock is from ours, as far as its answer tells.
+    fn learn_clock(&self, date: Option<SystemTime>, now: SystemTime) {
+        let theirs = date.unwrap_or(now);
         let ahead = match theirs.duration_since(now) {
             Ok(ahead) => milliseconds(ahead),
             Err(behind) => -milliseconds(behind.duration()),
         };
         self.clock_ahead.store(ahead, Ordering::Relaxed);
-        true
     }
 
     fn on_their_clock(&self, now: SystemTime) -> SystemTime {

@@ -7,7 +7,7 @@ use jiff::fmt::rfc2822;
 use reqwest::Response;
 use reqwest::header::{DATE, HeaderMap};
 
-use crate::errcode::{self, Cause};
+use crate::errcode::{self, Cause, Remedy};
 use crate::markdown;
 
 /// Why a request was no delivery.
@@ -28,6 +28,14 @@ impl Refusal {
             () => Cause::BrokenOff,
         };
         Self::new(cause, &innermost(error), None)
+    }
+
+    /// Returns what may be changed to deliver the message after all; a clock only when the answer tells the time.
+    pub(super) fn remedy(&self) -> Option<Remedy> {
+        match self.cause.remedy()? {
+            Remedy::CorrectClock => self.date.map(|_| Remedy::CorrectClock),
+            remedy @ (Remedy::Shrink | Remedy::Reduce) => Some(remedy),
+        }
     }
 
     fn new(cause: Cause, detail: &str, date: Option<SystemTime>) -> Self {

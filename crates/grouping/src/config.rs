@@ -1,6 +1,57 @@
-//! What grouping is configured with: nothing but the built-in rules, so far.
+//! What grouping is configured with: the built-in rules, and the project's own, which come after them and win.
 
-/// The rules events are grouped by; `default()` is the built-in rules only.
+use std::sync::Arc;
+
+use crate::enhance::Rules;
+use crate::error::RuleErrors;
+use crate::fingerprint::{self, FingerprintRule};
+
+/// The rules events are grouped by; `default()` is the built-in rules only. Cloning is cheap.
 #[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct Config {}
+pub struct Config {
+    enhancements: Option<Arc<Rules>>,
+    fingerprints: Arc<[FingerprintRule]>,
+}
+
+impl Config {
+    /// Adds the project's enhancement rules: one a line, `family:native function:log_* -app`, `#` starts a comment.
+    ///
+    /// Source: <https://docs.sentry.io/concepts/data-management/event-grouping/stack-trace-rules/>.
+    ///
+    /// # Errors
+    /// Every line that is no rule, with its number.
+    pub fn with_enhancements(mut self, text: &str) -> Result<Self, RuleErrors> {
+        self.enhancements = Some(Arc::new(Rules::parse(text)?));
+        Ok(self)
+    }
+
+    /// Adds the project's fingerprint rules: one a line, `error.type:Timeout -> timeout title="A timeout"`.
+    ///
+    /// Source: <https://docs.sentry.io/concepts/data-management/event-grouping/fingerprint-rules/>.
+    ///
+    /// # Errors
+    /// Every line that is no rule, with its number.
+    pub fn with_fingerprints(self, text: &str) -> Result<Self, RuleErrors> {
+        Ok(self.with_fingerprint_rules(fingerprint::parse(text)?))
+    }
+
+    /// Adds fingerprint rules that are compiled already.
+    pub fn with_fingerprint_rules(
+        mut self,
+        rules: impl IntoIterator<Item = FingerprintRule>,
+    ) -> Self {
+        self.fingerprints = rules.into_iter().collect();
+        self
+    }
+
+    /// Returns the enhancement rules, the later ones winning.
+    pub(crate) fn enhancements(&self) -> Vec<&Rules> {
+        let project = self.enhancements.as_deref();
+        std::iter::once(Rules::built_in()).chain(project).collect()
+    }
+
+    /// Returns the project's fingerprint rules, the first match winning.
+    pub(crate) fn fingerprint_rules(&self) -> &[FingerprintRule] {
+        &self.fingerprints
+    }
+}

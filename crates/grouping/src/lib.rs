@@ -1,15 +1,41 @@
 //! Which events are the same issue, as Sentry decides it (config `newstyle:2026-01-20`).
 //!
 //! Pure: no I/O, no clock. [`group`] gives the hashes of an event; two events that share any hash are one issue.
+//! [`explain`] gives the same as a tree that says of every part whether it counts and why not.
+//!
+//! The way of an event, top-down: `stack` normalises frames (`frame`, `function`) and lets rules mark them (`enhance`);
+//! `strategy` builds a tree of values (`component`) from exceptions, threads, stack, template, security report or
+//! message, with what varies in messages replaced (`parameterize`); `fingerprint` may add to it or replace it;
+//! `evaluation` turns what counts into hashes (`hash`).
 
+mod coarse;
+mod component;
 mod config;
+mod enhance;
+mod error;
+mod evaluation;
+mod explain;
+mod fingerprint;
+mod frame;
+mod function;
+mod glob;
 mod hash;
-mod simple;
-mod title;
+mod parameterize;
+mod platform;
+mod stack;
+mod strategy;
 
 use event::model::Event;
 
+pub use coarse::CoarseReason;
 pub use config::Config;
+pub use error::{RuleError, RuleErrors, RuleProblem};
+pub use explain::{Explanation, Method, Node, Variant};
+pub use fingerprint::FingerprintRule;
+
+use evaluation::Evaluation;
+use stack::Prepared;
+use strategy::Depth;
 
 /// The issue an event belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,158 +57,21 @@ impl Group {
     }
 }
 
-/// Why an event's frames cannot be compared with what Sentry sees after symbolication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum CoarseReason {
-    /// Browser JavaScript whose names a minifier made; Sentry applies source maps.
-    MinifiedJavaScript,
-    /// Native addresses without function names; Sentry applies debug files.
-    UnsymbolicatedNative,
-    /// Java whose names ProGuard or R8 made; Sentry applies mapping files.
-    ObfuscatedJava,
-    /// Dart compiled with `--obfuscate`; Sentry applies its symbol map.
-    ObfuscatedDart,
-}
-
-impl CoarseReason {
-    /// Returns the reason's name, one of a closed set.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MinifiedJavaScript => "minified_javascript",
-            Self::UnsymbolicatedNative => "unsymbolicated_native",
-            Self::ObfuscatedJava => "obfuscated_java",
-            Self::ObfuscatedDart => "obfuscated_dart",
-        }
-    }
-}
-
 /// Returns the group of an event: the same hashes that Sentry computes from the same event.
-pub fn group(event: &Event<'_>, _config: &Config) -> Group {
-    Group {
-        hashes: vec![primary_hash(event)],
-        title: title::title(event),
-        culprit: title::culprit(event),
-        coarse: None,
-    }
+pub fn group(event: &Event<'_>, config: &Config) -> Group {
+    let prepared = Prepared::new(event, config);
+    Evaluation::new(&prepared, config, Depth::Hashes).group()
 }
 
-fn primary_hash(event: &Event<'_>) -> String {
-    match event.checksum.as_deref() {
-        Some(checksum) => checksum_hash(checksum),
-        None => hash::hash(simple::values(event).iter().map(AsRef::as_ref)),
-    }
+/// Explains the group of an event; costs several times as much as [`group`].
+pub fn explain(event: &Event<'_>, config: &Config) -> Explanation {
+    let prepared = Prepared::new(event, config);
+    Evaluation::new(&prepared, config, Depth::Everything).explain()
 }
 
-fn checksum_hash(checksum: &str) -> String {
-    let is_hash = checksum.len() == 32
-        && checksum
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    match is_hash {
-        true => checksum.to_owned(),
-        false => hash::hash([checksum]),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use event::model::{Exception, Frame, LogEntry, Stacktrace};
-
-    use super::*;
-
-    fn primary(event: &Event<'_>) -> String {
-        group(event, &Config::default()).hashes.remove(0)
-    }
-
-    fn raised_in(function: &'static str, value: &'static str) -> Event<'static> {
-        let frame = Frame {
-            module: Some("shop.views".into()),
-            function: Some(function.into()),
-            in_app: Some(true),
-            ..Frame::default()
-        };
-        let exception = Exception {
-            ty: Some("ValueError".into()),
-            value: Some(value.into()),
-            stacktrace: Some(Stacktrace {
-                frames: vec![frame],
-            }),
-            ..Exception::default()
-        };
-        Event {
-            exceptions: vec![exception],
-            platform: "python".into(),
-            ..Event::default()
-        }
-    }
-
-    #[test]
-    fn an_event_without_content_gets_the_fallback_hash() {
-        assert_eq!(
-            primary(&Event::default()),
-            "d41d8cd98f00b204e9800998ecf8427e"
-        );
-    }
-
-    #[test]
-    fn another_value_of_the_same_exception_is_the_same_issue() {
-        assert_eq!(
-            primary(&raised_in("pay", "a")),
-            primary(&raised_in("pay", "b"))
-        );
-        assert_ne!(
-            primary(&raised_in("pay", "a")),
-            primary(&raised_in("buy", "a"))
-        );
-    }
-
-    #[test]
-    fn messages_group_by_their_template() {
-        let entry = |formatted: &'static str| LogEntry {
-            message: Some("user %s failed".into()),
-            formatted: Some(formatted.into()),
-            ..LogEntry::default()
-        };
-        let event = |text| Event {
-            logentry: Some(entry(text)),
-            ..Event::default()
-        };
-
-        assert_eq!(
-            primary(&event("user a failed")),
-            primary(&event("user b failed"))
-        );
-    }
-
-    #[test]
-    fn a_client_fingerprint_replaces_the_default() {
-        let custom = Event {
-            fingerprint: vec!["mine".into()],
-            ..raised_in("pay", "a")
-        };
-        let extended = Event {
-            fingerprint: vec!["{{ default }}".into(), "mine".into()],
-            ..raised_in("pay", "a")
-        };
-
-        assert_eq!(primary(&custom), hash::hash(["mine"]));
-        assert_eq!(
-            primary(&extended),
-            hash::hash(["ValueError", "shop.views", "pay", "mine"])
-        );
-    }
-
-    #[test]
-    fn a_checksum_of_32_hex_digits_is_the_hash() {
-        let event = |checksum: &'static str| Event {
-            checksum: Some(checksum.into()),
-            ..Event::default()
-        };
-
-        assert_eq!(
-            primary(&event("acbd18db4cc2f85cedef654fccc4a4d8")),
-            "acbd18db4cc2f85cedef654fccc4a4d8"
-        );
-        assert_eq!(primary(&event("foo")), "acbd18db4cc2f85cedef654fccc4a4d8");
-    }
+/// Returns a message with everything replaced that differs from event to event, as messages are compared.
+///
+/// Numbers, dates, ids and addresses become `<int>`, `<date>` and so on; of several lines the first two stay.
+pub fn normalize_message(message: &str) -> std::borrow::Cow<'_, str> {
+    parameterize::normalize_message(message)
 }

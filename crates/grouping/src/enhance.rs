@@ -1,0 +1,458 @@
+//! Enhancement rules: they sort frames into categories, in app or not, and say which of them count.
+//!
+//! Source: `sentry-ophio` 1.1 (the engine Sentry calls) and `src/sentry/grouping/enhancer/__init__.py`. Rules run
+//! twice over a stack: before grouping ([`Matcher::modify`]) and once per variant ([`Updates::apply`]).
+
+mod frame_set;
+mod parse;
+mod rule;
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use crate::error::RuleErrors;
+use crate::frame::Frame;
+use crate::glob::{Glob, normalize_path};
+use crate::platform::{Families, Family};
+
+pub(crate) use frame_set::FrameSet;
+use rule::{Action, ExceptionField, Field, Flag, FrameMatcher, FrameTest, Range, Rule, Whose};
+
+/// A text of rules, compiled.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules {
+    rules: Vec<Rule>,
+    patterns: Patterns,
+}
+
+impl Rules {
+    /// Compiles a text of rules.
+    ///
+    /// # Errors
+    /// Every line that is no rule.
+    pub(crate) fn parse(text: &str) -> Result<Self, RuleErrors> {
+        let mut patterns = Patterns::default();
+        let rules = parse::parse(text, &mut patterns)?;
+        Ok(Self { rules, patterns })
+    }
+
+    /// Returns the built-in rules.
+    pub(crate) fn built_in() -> &'static Self {
+        static BUILT_IN: LazyLock<Rules> = LazyLock::new(|| {
+            Rules::parse(include_str!("enhance/rules.txt"))
+                .expect("a test reads the built-in rules")
+        });
+        &BUILT_IN
+    }
+}
+
+/// The patterns of a text of rules, each once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patterns(Vec<Pattern>);
+
+impl Patterns {
+    /// Adds a pattern unless it is known, and returns its number.
+    fn add(&mut self, field: Field, text: &str, glob: Glob) -> usize {
+        let is_same = |known: &Pattern| known.field == field && &*known.text == text;
+        self.0.iter().position(is_same).unwrap_or_else(|| {
+            self.0.push(Pattern {
+                field,
+                text: text.into(),
+                glob,
+            });
+            self.0.len() - 1
+        })
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Pattern {
+    field: Field,
+    text: Box<str>,
+    glob: Glob,
+}
+
+/// The exception that a stack belongs to, as rules see it; a missing text reads `<unknown>`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ExceptionTexts<'e> {
+    /// Its type.
+    pub(crate) ty: Option<&'e str>,
+    /// Its message.
+    pub(crate) value: Option<&'e str>,
+    /// How it was caught.
+    pub(crate) mechanism: Option<&'e str>,
+}
+
+impl ExceptionTexts<'_> {
+    fn satisfy(&self, rule: &Rule) -> bool {
+        rule.exception.iter().all(|matcher| {
+            let text = match matcher.field {
+                ExceptionField::Type => self.ty,
+                ExceptionField::Value => self.value,
+                ExceptionField::Mechanism => self.mechanism,
+            };
+            matcher.glob.matches(text.unwrap_or(UNKNOWN)) != matcher.is_negated
+        })
+    }
+}
+
+/// What the rules say about the frames of one stack.
+#[derive(Debug, Default)]
+pub(crate) struct Updates<'r> {
+    /// Frames in app after all rules.
+    pub(crate) in_app: FrameSet,
+    steps: Vec<(&'r Rule, FrameSet)>,
+    max_frames: Option<(usize, &'r Rule)>,
+    min_frames: Option<(usize, &'r Rule)>,
+}
+
+impl<'r> Updates<'r> {
+    /// Applies texts of rules, the later winning, to a stack.
+    pub(crate) fn of(
+        frames: &[Frame<'_>],
+        exception: ExceptionTexts<'_>,
+        texts: &[&'r Rules],
+    ) -> Self {
+        let mut state = State::new(frames);
+        let mut tables: Vec<Table<'_, 'r>> = texts
+            .iter()
+            .map(|rules| Table::new(rules, frames))
+            .collect();
+        for table in &mut tables {
+            state.modify(table, exception);
+        }
+        let mut updates = Self::default();
+        for table in &mut tables {
+            updates.collect(&mut state, table, exception);
+        }
+        updates.in_app = state.in_app;
+        updates
+    }
+
+    /// Changes which frames count, and returns the last rule that changed a frame, frame by frame.
+    pub(crate) fn apply(&self, counting: &mut FrameSet) -> Vec<(usize, Reason<'r>)> {
+        let mut reasons = Vec::new();
+        for (rule, matched) in &self.steps {
+            let before = counting.clone();
+            apply_flags(&rule.actions, Flag::Group, matched, counting);
+            let changed = before.difference(counting);
+            reasons.extend(
+                changed
+                    .iter()
+                    .map(|at| (at, Reason::Rule(&rule.text, counting.contains(at)))),
+            );
+        }
+        if let Some((limit, rule)) = self.max_frames.filter(|(limit, _)| *limit > 0) {
+            let surplus = counting.count().saturating_sub(limit);
+            let dropped: Vec<usize> = counting.iter().take(surplus).collect();
+            if let Some(last) = dropped.last() {
+                counting.keep_from(last + 1);
+            }
+            reasons.extend(
+                dropped
+                    .into_iter()
+                    .map(|at| (at, Reason::Limit(limit, &rule.text))),
+            );
+        }
+        reasons
+    }
+
+    /// Returns the least number of frames that must count, if fewer but some do.
+    pub(crate) fn is_too_short(&self, counting: usize) -> Option<usize> {
+        let (limit, _) = self.min_frames?;
+        (0 < counting && counting < limit).then_some(limit)
+    }
+
+    fn collect(
+        &mut self,
+        state: &mut State<'r>,
+        table: &mut Table<'_, 'r>,
+        exception: ExceptionTexts<'_>,
+    ) {
+        let rules: &'r [Rule] = &table.rules.rules;
+        for rule in rules.iter().filter(|rule| rule.is_updater()) {
+            if state.find(rule, table, exception) {
+                self.limit(rule);
+                self.steps.push((rule, state.matched.clone()));
+            }
+        }
+    }
+
+    fn limit(&mut self, rule: &'r Rule) {
+        for action in &rule.actions {
+            match action {
+                Action::MaxFrames(limit) => self.max_frames = Some((*limit, rule)),
+                Action::MinFrames(limit) => self.min_frames = Some((*limit, rule)),
+                Action::Category(_) | Action::Flag { .. } => (),
+            }
+        }
+    }
+}
+
+/// Why a rule changed whether a frame counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reason<'r> {
+    /// The rule's text, and whether the frame counts now.
+    Rule(&'r str, bool),
+    /// More frames than the limit counted; the rule's text.
+    Limit(usize, &'r str),
+}
+
+impl Reason<'_> {
+    /// Returns the reason in words.
+    pub(crate) fn hint(self) -> Cow<'static, str> {
+        match self {
+            Self::Rule(text, true) => format!("un-ignored by rule `{text}`").into(),
+            Self::Rule(text, false) => format!("ignored by rule `{text}`").into(),
+            Self::Limit(limit, text) => {
+                format!("ignored because only {limit} count by rule `{text}`").into()
+            }
+        }
+    }
+}
+
+/// What rules have changed so far, and room for the match of one rule.
+struct State<'r> {
+    families: [FrameSet; 3],
+    present: Families,
+    in_app: FrameSet,
+    categories: Vec<(&'r str, FrameSet)>,
+    matched: FrameSet,
+    tested: FrameSet,
+}
+
+impl<'r> State<'r> {
+    fn new(frames: &[Frame<'_>]) -> Self {
+        let len = frames.len();
+        let of_family = |family| FrameSet::from_fn(len, |at| frames[at].family == family);
+        let present = frames
+            .iter()
+            .fold(Families::default(), |set, frame| set.with(frame.family));
+        Self {
+            families: FAMILIES.map(of_family),
+            present,
+            in_app: FrameSet::from_fn(len, |at| frames[at].in_app == Some(true)),
+            categories: Vec::new(),
+            matched: FrameSet::none(len),
+            tested: FrameSet::none(len),
+        }
+    }
+
+    fn modify(&mut self, table: &mut Table<'_, 'r>, exception: ExceptionTexts<'_>) {
+        let rules: &'r [Rule] = &table.rules.rules;
+        for rule in rules.iter().filter(|rule| rule.is_modifier()) {
+            if !self.find(rule, table, exception) {
+                continue;
+            }
+            for action in &rule.actions {
+                if let Action::Category(name) = action {
+                    self.categorize(name);
+                }
+            }
+            apply_flags(&rule.actions, Flag::App, &self.matched, &mut self.in_app);
+        }
+    }
+
+    /// Leaves the frames a rule matches in `matched`, and returns whether there are any.
+    fn find(
+        &mut self,
+        rule: &Rule,
+        table: &mut Table<'_, '_>,
+        exception: ExceptionTexts<'_>,
+    ) -> bool {
+        if rule.families.and(self.present).is_empty() || !exception.satisfy(rule) {
+            return false;
+        }
+        self.matched.fill();
+        for matcher in &rule.frame {
+            self.narrow(matcher, table);
+            if self.matched.is_empty() {
+                return false;
+            }
+        }
+        !self.matched.is_empty()
+    }
+
+    fn narrow(&mut self, matcher: &FrameMatcher, table: &mut Table<'_, '_>) {
+        match &matcher.test {
+            FrameTest::Field(number) => self.tested.clone_from(table.matches(*number)),
+            FrameTest::Category(glob) => self.test_category(glob),
+            FrameTest::Family(families) => self.test_family(*families),
+            FrameTest::InApp(expected) => {
+                self.tested.clone_from(&self.in_app);
+                if !expected {
+                    self.tested.invert();
+                }
+            }
+        }
+        if matcher.is_negated {
+            self.tested.invert();
+        }
+        match matcher.whose {
+            Whose::Own => (),
+            Whose::Caller => self.tested.shift_up(),
+            Whose::Callee => self.tested.shift_down(),
+        }
+        self.matched.keep(&self.tested);
+    }
+
+    fn test_category(&mut self, glob: &Glob) {
+        self.tested.clear();
+        for (name, members) in &self.categories {
+            if glob.matches(name) {
+                self.tested.add(members);
+            }
+        }
+    }
+
+    fn test_family(&mut self, families: Families) {
+        self.tested.clear();
+        for (family, members) in FAMILIES.iter().zip(&self.families) {
+            if families.contains(*family) {
+                self.tested.add(members);
+            }
+        }
+    }
+
+    fn categorize(&mut self, name: &'r str) {
+        for (_, members) in &mut self.categories {
+            members.remove(&self.matched);
+        }
+        match self.categories.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, members)) => members.add(&self.matched),
+            None => self.categories.push((name, self.matched.clone())),
+        }
+    }
+}
+
+/// Sets a flag for every matched frame in one go.
+///
+/// Sentry goes frame by frame. Its end result is this order: what the first match sets towards the crash, then each
+/// match's own flag, then what the last match sets towards the base.
+fn apply_flags(actions: &[Action], wanted: Flag, matched: &FrameSet, flags: &mut FrameSet) {
+    for turn in [Range::Up, Range::Own, Range::Down] {
+        for action in actions {
+            let Action::Flag { flag, value, range } = action else {
+                continue;
+            };
+            if *flag == wanted && *range == turn {
+                match value {
+                    true => flags.add(&affected(turn, matched)),
+                    false => flags.remove(&affected(turn, matched)),
+                }
+            }
+        }
+    }
+}
+
+fn affected(range: Range, matched: &FrameSet) -> FrameSet {
+    let mut affected = matched.clone();
+    match range {
+        Range::Own => (),
+        Range::Up => {
+            affected.fill();
+            affected.keep_from(matched.first().unwrap_or_default() + 1);
+        }
+        Range::Down => {
+            affected.fill();
+            affected.keep_before(matched.last().unwrap_or_default());
+        }
+    }
+    affected
+}
+
+/// Which frames of a stack match which pattern, found out when first asked.
+struct Table<'f, 'r> {
+    rules: &'r Rules,
+    frames: &'f [Frame<'f>],
+    known: Vec<Option<FrameSet>>,
+    paths: Option<Paths>,
+    packages: Option<Paths>,
+}
+
+impl<'f, 'r> Table<'f, 'r> {
+    fn new(rules: &'r Rules, frames: &'f [Frame<'f>]) -> Self {
+        let known = vec![None; rules.patterns.0.len()];
+        Self {
+            rules,
+            frames,
+            known,
+            paths: None,
+            packages: None,
+        }
+    }
+
+    fn matches(&mut self, number: usize) -> &FrameSet {
+        if self.known[number].is_none() {
+            self.known[number] = Some(self.find(&self.rules.patterns.0[number]));
+        }
+        self.known[number].get_or_insert_default()
+    }
+
+    fn find(&mut self, pattern: &Pattern) -> FrameSet {
+        let frames = self.frames;
+        let glob = &pattern.glob;
+        let text = |is_match: &dyn Fn(&Frame<'_>) -> bool| {
+            FrameSet::from_fn(frames.len(), |at| is_match(&frames[at]))
+        };
+        match pattern.field {
+            Field::Module => text(&|frame| frame.module.is_some_and(|module| glob.matches(module))),
+            Field::Function => {
+                text(&|frame| glob.matches(frame.function.as_deref().unwrap_or(UNKNOWN)))
+            }
+            Field::Path => self
+                .paths
+                .get_or_insert_with(|| Paths::of(frames, Frame::path))
+                .find(glob),
+            Field::Package => {
+                let package = |frame: &'f Frame<'f>| frame.package;
+                self.packages
+                    .get_or_insert_with(|| Paths::of(frames, package))
+                    .find(glob)
+            }
+        }
+    }
+}
+
+/// The normalised paths of all frames in one text, each with `/` put in front; an absent path is empty.
+struct Paths {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl Paths {
+    fn of<'f>(frames: &'f [Frame<'f>], path: impl Fn(&'f Frame<'f>) -> Option<&'f str>) -> Self {
+        let mut text = String::with_capacity(frames.len() * 64);
+        let mut ends = Vec::with_capacity(frames.len());
+        for frame in frames {
+            if let Some(path) = path(frame) {
+                text.push('/');
+                push_normalized(path, &mut text);
+            }
+            ends.push(text.len());
+        }
+        Self { text, ends }
+    }
+
+    fn find(&self, glob: &Glob) -> FrameSet {
+        let mut start = 0;
+        FrameSet::from_fn(self.ends.len(), |at| {
+            let path = &self.text[start..self.ends[at]];
+            start = self.ends[at];
+            !path.is_empty() && glob.matches_path(path)
+        })
+    }
+}
+
+fn push_normalized(path: &str, text: &mut String) {
+    if !path.is_ascii() {
+        return text.push_str(&normalize_path(path));
+    }
+    text.extend(path.chars().map(|character| match character {
+        '\\' => '/',
+        other => other.to_ascii_lowercase(),
+    }));
+}
+
+const FAMILIES: [Family; 3] = [Family::Native, Family::JavaScript, Family::Other];
+const UNKNOWN: &str = "<unknown>";

@@ -1,0 +1,185 @@
+//! Ids that programs make: UUIDs, hashes, trace and transaction ids, addresses in memory.
+
+use super::scan::Scan;
+
+/// The W3C header `00-<32 hex>-<16 hex>-01`, or `1-<8 hex>-<24 hex>` of AWS.
+pub(super) fn traceparent(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    if !scan.is_free_before(at) || !scan.byte(at).is_ascii_hexdigit() {
+        return None;
+    }
+    parts(scan, at, &[2, 32, 16, 2])
+        .or_else(|| {
+            scan.has(at, "1-")
+                .then(|| parts(scan, at, &[1, 8, 24]))
+                .flatten()
+        })
+        .and_then(|end| scan.free(end))
+}
+
+/// `8-4-4-4-12` hex digits.
+pub(super) fn uuid(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    if !scan.is_free_before(at) {
+        return None;
+    }
+    scan.free(parts(scan, at, &[8, 4, 4, 4, 12])?)
+}
+
+/// 40 hex digits.
+pub(super) fn sha1(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    hex_digits(scan, at, 40)
+}
+
+/// 32 hex digits.
+pub(super) fn md5(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    hex_digits(scan, at, 32)
+}
+
+/// OpenStack Swift's `tx<21 hex>-<10 hex>`, with the cluster's name if it has one.
+pub(super) fn swift_transaction(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    if !scan.has(at, "tx") || !scan.is_free_before(at) {
+        return None;
+    }
+    let end = parts(scan, at + 2, &[21, 10])?;
+    let suffix = scan
+        .after(end, b'-')
+        .map(|start| (start, scan.run(start, |byte| byte.is_ascii_alphanumeric())));
+    match suffix {
+        Some((start, suffix)) if suffix > start => scan.free(suffix),
+        _ => scan.free(end),
+    }
+}
+
+/// `0x..`, or 8 to 128 hex digits of one case, or 4 to 6 that have both digits and letters.
+pub(super) fn hex(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    if !scan.byte(at).is_ascii_hexdigit() || !scan.is_free_before(at) {
+        return None;
+    }
+    if scan.has(at, "0x") || scan.has(at, "0X") {
+        let end = scan.run(at + 2, |byte| byte.is_ascii_hexdigit());
+        return scan.free(end).filter(|end| *end > at + 2);
+    }
+    let word = Word::at(scan, at)?;
+    let is_hex = word.is_hex && !(word.has_lower && word.has_upper);
+    let is_id = match word.len() {
+        4..=6 => word.has_digit && (word.has_lower || word.has_upper),
+        8..=128 => true,
+        _ => false,
+    };
+    (is_hex && is_id).then_some(word.end)
+}
+
+/// Seven lower-case hex digits that have both digits and letters.
+pub(super) fn git_sha(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    if !scan.byte(at).is_ascii_hexdigit() || !scan.is_free_before(at) {
+        return None;
+    }
+    let word = Word::at(scan, at)?;
+    let is_sha = word.is_hex && word.has_digit && word.has_lower && !word.has_upper;
+    (is_sha && word.len() == 7).then_some(word.end)
+}
+
+/// Letters and digits that change sides at least three times, such as `k9Mtd2gDcgG`.
+pub(super) fn random_id(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    if !scan.byte(at).is_ascii_alphanumeric() || !scan.is_free_before(at) {
+        return None;
+    }
+    let word = Word::at(scan, at)?;
+    word.is_random().then_some(word.end)
+}
+
+/// Parts joined by `-` that together look random.
+pub(super) fn multi_part_random_id(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
+    let can_start = scan.byte(at).is_ascii_alphanumeric() && scan.is_free_before(at);
+    if !can_start || at < scan.no_parts_before {
+        return None;
+    }
+    let mut whole = Word::at(scan, at)?;
+    let start = whole.end;
+    while let Some(next) = scan
+        .after(whole.end, b'-')
+        .and_then(|start| Word::at(scan, start))
+    {
+        whole = whole.join(next);
+    }
+    if whole.end > start && whole.is_random() {
+        return Some(whole.end);
+    }
+    scan.no_parts_before = whole.end;
+    None
+}
+
+/// A run of letters and digits up to anything else.
+struct Word {
+    start: usize,
+    end: usize,
+    is_hex: bool,
+    has_digit: bool,
+    has_lower: bool,
+    has_upper: bool,
+    switches: usize,
+}
+
+impl Word {
+    /// Reads the word at a position; `None` if there is none or a letter beyond ASCII follows.
+    fn at(scan: &Scan<'_>, start: usize) -> Option<Self> {
+        let end = scan.run(start, |byte| byte.is_ascii_alphanumeric());
+        let mut word = Self {
+            start,
+            end: scan.free(end).filter(|end| *end > start)?,
+            is_hex: true,
+            has_digit: false,
+            has_lower: false,
+            has_upper: false,
+            switches: 0,
+        };
+        let text = scan.slice(start, end).as_bytes();
+        for byte in text {
+            word.is_hex &= byte.is_ascii_hexdigit();
+            word.has_digit |= byte.is_ascii_digit();
+            word.has_lower |= byte.is_ascii_lowercase();
+            word.has_upper |= byte.is_ascii_uppercase();
+        }
+        let is_switch = |pair: &&[u8]| pair[0].is_ascii_digit() != pair[1].is_ascii_digit();
+        word.switches = text.windows(2).filter(is_switch).count();
+        Some(word)
+    }
+
+    fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    fn is_random(&self) -> bool {
+        let is_mixed = self.has_lower && self.has_upper;
+        self.switches >= 3 && (is_mixed || self.len() >= 6)
+    }
+
+    fn join(self, next: Self) -> Self {
+        Self {
+            start: self.start,
+            end: next.end,
+            is_hex: self.is_hex && next.is_hex,
+            has_digit: self.has_digit || next.has_digit,
+            has_lower: self.has_lower || next.has_lower,
+            has_upper: self.has_upper || next.has_upper,
+            switches: self.switches + next.switches,
+        }
+    }
+}
+
+fn hex_digits(scan: &Scan<'_>, at: usize, count: usize) -> Option<usize> {
+    if !scan.byte(at).is_ascii_hexdigit() || !scan.is_free_before(at) {
+        return None;
+    }
+    scan.free(scan.exactly(at, count, |byte| byte.is_ascii_hexdigit())?)
+}
+
+/// Reads groups of hex digits joined by `-`.
+fn parts(scan: &Scan<'_>, at: usize, lengths: &[usize]) -> Option<usize> {
+    let (first, rest) = lengths.split_first()?;
+    let start = scan.exactly(at, *first, |byte| byte.is_ascii_hexdigit())?;
+    rest.iter().try_fold(start, |end, length| {
+        scan.exactly(scan.after(end, b'-')?, *length, |byte| {
+            byte.is_ascii_hexdigit()
+        })
+    })
+}

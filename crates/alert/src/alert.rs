@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use event::endpoint::ProjectId;
-use event::model::{Event, EventId, EventKind, Exception, Frame, Level, Text, User};
-use event::title;
+use event::model::{Event, EventId, EventKind, Frame, Level, LogEntry, Text, User};
+use event::title::{self, Metadata};
 use grouping::Group;
 use state::IssueKey;
 
@@ -166,6 +166,7 @@ impl Subject {
     /// Returns the facts of an event that a card may show.
     pub fn of(event: &Event<'_>, project: ProjectId, group: &Group, config: &Config) -> Self {
         let main = title::main_exception(event);
+        let parts = title::Metadata::of(event, main);
         let request = event.request.as_ref();
         Self {
             project,
@@ -174,8 +175,8 @@ impl Subject {
             kind: event.kind,
             level: event.level,
             title: group.title.clone(),
-            exception_type: main.and_then(|exception| owned(exception.ty.as_ref())),
-            value: value_of(event, main),
+            exception_type: owned(parts.ty.as_ref()),
+            value: value_of(event, &parts),
             culprit: group.culprit.clone(),
             location: title::crash_frame(event).map(Location::of),
             causes: causes_of(event),
@@ -221,13 +222,18 @@ impl Person {
     }
 }
 
-fn value_of(event: &Event<'_>, main: Option<&Exception<'_>>) -> Option<String> {
-    if let Some(exception) = main {
-        return owned(exception.value.as_ref());
+/// The exception's value; of a message its text, with the parameters filled in.
+fn value_of(event: &Event<'_>, parts: &Metadata<'_>) -> Option<String> {
+    if parts.message.is_none() && parts.value.is_some() {
+        return owned(parts.value.as_ref());
     }
-    let entry = event.logentry.as_ref()?;
-    let filled = entry.filled().map(|text| short(&text));
-    filled.or_else(|| owned(entry.formatted.as_ref().or(entry.message.as_ref())))
+    let entry = event.logentry.as_ref();
+    let filled = entry.and_then(LogEntry::filled);
+    let text = filled
+        .as_deref()
+        .or(parts.message)
+        .or(entry.and_then(LogEntry::text));
+    text.map(short)
 }
 
 /// Everything but the outermost exception, nearest cause first.

@@ -48,19 +48,18 @@ pub struct Metadata<'e> {
     pub function: Option<&'e str>,
     /// The crash frame's file.
     pub filename: Option<&'e str>,
-    /// Whether the exception is only a message with a stack: it has a value and no type.
-    pub is_message: bool,
+    /// The text of the message, when the exception is only that message with a stack; then there is no type.
+    pub message: Option<&'e str>,
 }
 
 impl<'e> Metadata<'e> {
     /// Returns the parts for a main exception; without one, only those of the crash frame.
     pub fn of(event: &'e Event<'_>, main: Option<&'e Exception<'_>>) -> Self {
         let frame = crash_frame(event);
-        let is_message =
-            main.is_some_and(|exception| exception.ty.is_none() && exception.value.is_some());
-        let typed = main.filter(|exception| !exception.mechanism.synthetic && !is_message);
+        let message = main.and_then(|exception| message_of(event, exception));
+        let typed = main.filter(|exception| !exception.mechanism.synthetic && message.is_none());
         Self {
-            is_message,
+            message,
             ty: typed.map(|exception| cut(exception.ty.as_deref().unwrap_or("Error"), MAX_TYPE)),
             value: main
                 .and_then(|exception| exception.value.as_deref())
@@ -71,17 +70,36 @@ impl<'e> Metadata<'e> {
     }
 
     fn title(&self) -> String {
-        let value = self.value.as_deref().map(first_line);
-        let line = value
-            .filter(|line| !line.is_empty())
-            .map(|line| cut(line, MAX_LINE));
-        match (&self.ty, line) {
-            (Some(ty), Some(line)) => format!("{ty}: {line}"),
+        let line = |text: &str| cut(first_line(text), MAX_LINE).into_owned();
+        let value = self
+            .value
+            .as_deref()
+            .map(line)
+            .filter(|line| !line.is_empty());
+        match (&self.ty, value) {
+            (Some(ty), Some(value)) => format!("{ty}: {value}"),
             (Some(ty), None) => ty.to_string(),
-            (None, Some(line)) if self.is_message => line.into_owned(),
-            (None, _) => self.function.unwrap_or("<unknown>").to_owned(),
+            (None, _) => self
+                .message
+                .or(self.function)
+                .map_or_else(|| "<unknown>".to_owned(), line),
         }
     }
+}
+
+/// Returns the message that an exception only carries a stack for.
+///
+/// It has no type; or Sentry's rule for missing types made one of the message's first word (`cart: empty`), and the SDK
+/// says that the exception is synthetic.
+fn message_of<'e>(event: &'e Event<'_>, exception: &'e Exception<'_>) -> Option<&'e str> {
+    let value = exception.value.as_deref();
+    let Some(ty) = exception.ty.as_deref() else {
+        return value;
+    };
+    let message = event.logentry.as_ref()?.text()?;
+    let rest = message.strip_prefix(ty)?.strip_prefix(':')?;
+    let is_same = exception.mechanism.synthetic && rest.trim() == value.unwrap_or_default();
+    is_same.then_some(message)
 }
 
 /// Returns the exception that gives an error its title: the last, which is the outermost.
@@ -214,6 +232,10 @@ mod tests {
             (r#""exception":[{"type":"E"}],"message":"m""#, "E"),
             (r#""exception":[{"type":"E","value":"\n"}]"#, "E"),
             (r#""exception":[{"value":"only a value"}]"#, "only a value"),
+            (
+                r#""exception":[{"value":"cart: empty","mechanism":{"synthetic":true}}],"message":"cart: empty""#,
+                "cart: empty",
+            ),
             (r#""exception":[{"module":"m","mechanism":{}}]"#, "Error"),
             (
                 r#""exception":[{"type":"E","value":{"a":1}}]"#,

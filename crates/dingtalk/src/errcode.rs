@@ -92,7 +92,7 @@ fn cause_of(code: i64, errmsg: &str) -> Cause {
         400_106 => Cause::RobotNotInChat,
         400_013 => Cause::ChatDissolved,
         400_105 => Cause::TypeRefused,
-        400_400..=400_499 | 40_035 => Cause::FieldMissing,
+        400_200..=400_699 | 40_035 => Cause::FieldMissing,
         43_002 | 43_004 => Cause::RequestMalformed,
         460_101 | 101_002 => Cause::TooLong,
         430_101..=430_104 => Cause::ContentRefused,
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn reads_every_documented_code() {
         let minute = Retry::Paused(Duration::from_secs(60));
-        let cases: [(i64, &str, Cause, Retry); 38] = [
+        let cases: [(i64, &str, Cause, Retry); 39] = [
             (-1, "系统繁忙", Cause::Busy, Retry::Soon),
             (
                 130_101,
@@ -442,6 +442,12 @@ mod tests {
             (
                 400_402,
                 "参数 markdown --》 title 缺失",
+                Cause::FieldMissing,
+                Retry::Never,
+            ),
+            (
+                400_201,
+                "miss param : text->content",
                 Cause::FieldMissing,
                 Retry::Never,
             ),

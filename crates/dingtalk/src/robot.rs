@@ -9,6 +9,7 @@ use alert::{Failure, Message, Notifier};
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::redirect;
+use rustls::crypto::CryptoProvider;
 
 use crate::config::{RobotConfig, Webhook};
 use crate::errcode::Remedy;
@@ -45,6 +46,9 @@ pub enum RobotError {
     /// It has no webhook.
     #[error("robot {0:?} has no webhook")]
     WebhookMissing(String),
+    /// The program has not installed a crypto provider for `rustls` yet.
+    #[error("robot {0:?} has no TLS: no crypto provider is installed in this process")]
+    CryptoMissing(String),
     /// The HTTP client cannot be built, most likely because the system has no root certificates.
     #[error("HTTP client of robot {robot:?} cannot be built")]
     Client {
@@ -61,15 +65,18 @@ impl Robot {
     ///
     /// The proxy servers of the environment (`HTTPS_PROXY`, `NO_PROXY`) are used, except for a webhook on this machine.
     ///
+    /// A `rustls` crypto provider must have been installed process-wide.
+    ///
     /// # Errors
     /// [`RobotError`]; trying again does not help.
-    ///
-    /// # Panics
-    /// When no `rustls` crypto provider is installed process-wide.
     pub fn new(config: RobotConfig, http: &HttpSettings) -> Result<Self, RobotError> {
         let Some(webhook) = config.webhooks.first().cloned() else {
             return Err(RobotError::WebhookMissing(config.name));
         };
+        // The HTTP client would panic without one.
+        if CryptoProvider::get_default().is_none() {
+            return Err(RobotError::CryptoMissing(config.name));
+        }
         let client = client(&webhook, http).map_err(|source| RobotError::Client {
             robot: config.name.clone(),
             source,

@@ -1,6 +1,7 @@
 //! Our own words in both languages, side by side.
 
 use alert::Reason;
+use event::model::Level;
 
 use crate::card::Part;
 use crate::config::Language;
@@ -134,14 +135,14 @@ impl Language {
     }
 }
 
-/// Returns the mark of a level, by Sentry's name of it. The word always stands beside it.
-pub(crate) fn mark(level: &str) -> &'static str {
+/// Returns the mark of a level. The word always stands beside it.
+pub(crate) fn mark(level: Level) -> &'static str {
     match level {
-        "fatal" => "🔴",
-        "error" => "🟠",
-        "warning" => "🟡",
-        "info" => "🔵",
-        _ => "⚪",
+        Level::Fatal => "🔴",
+        Level::Error => "🟠",
+        Level::Warning => "🟡",
+        Level::Info => "🔵",
+        Level::Debug => "⚪",
     }
 }
 

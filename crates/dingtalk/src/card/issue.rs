@@ -37,7 +37,7 @@ pub(super) fn reduced_card(alert: &Alert, robot: &RobotConfig) -> Card {
         .exception_type
         .as_deref()
         .unwrap_or(subject.kind.as_str());
-    let mark = words::mark(subject.level.as_str());
+    let mark = words::mark(subject.level);
     let heading = [
         Span::ours(format!("{mark} ")),
         Span::theirs(line(kind, NAME)),
@@ -80,7 +80,7 @@ fn title(subject: &Subject, robot: &RobotConfig) -> String {
 
 /// `### 🟠 ZeroDivisionError: division by zero`
 fn heading(subject: &Subject) -> Row {
-    let mark = words::mark(subject.level.as_str());
+    let mark = words::mark(subject.level);
     let title = line(&mask(&subject.title), TITLE);
     Row::new(
         Part::Heading,

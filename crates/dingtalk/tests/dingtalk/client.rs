@@ -368,7 +368,7 @@ fn robot_of(config: RobotConfig) -> Robot {
 }
 
 /// What the program does at its start; every test but the first finds it done.
-fn install_tls() {
+pub(crate) fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

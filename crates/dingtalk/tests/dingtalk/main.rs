@@ -11,3 +11,4 @@ mod client;
 mod hostile;
 mod sample;
 mod server;
+mod simulator;

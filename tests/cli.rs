@@ -1,8 +1,10 @@
 //! The commands as a user calls them: what they print, and with which code they end.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use testkit::{FakeSentry, Robot, RobotSimulator, SdkRequest};
 
@@ -226,10 +228,7 @@ async fn run_forwards_alerts_and_stops_on_sigterm() {
     let answer = testkit::send(proxy.address.parse().unwrap(), &request)
         .await
         .unwrap();
-    robots
-        .wait_for(1, std::time::Duration::from_secs(10))
-        .await
-        .unwrap();
+    robots.wait_for(1, PATIENCE).await.unwrap();
     let metrics = metrics_with(
         &proxy.admin,
         "sentry_notice_messages_total{robot=\"oncall\",result=\"ok\"} 1",
@@ -250,6 +249,39 @@ async fn run_forwards_alerts_and_stops_on_sigterm() {
     assert_eq!(code, Some(0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_reloads_and_a_broken_file_keeps_the_old_configuration() {
+    let (first, second) = (
+        FakeSentry::start().await.unwrap(),
+        FakeSentry::start().await.unwrap(),
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("proxy.toml");
+    let write = |upstream: &str| {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\nupstream.url = \"{upstream}\"\n"
+        );
+        std::fs::write(&config, text).unwrap();
+    };
+    write(&first.url());
+    let mut proxy = RunningProxy::start(&["run", "--config", path(&config)]);
+    let request = SdkRequest::new("POST", "/api/42/store/").body("{}");
+    let address = proxy.address.parse().unwrap();
+
+    testkit::send(address, &request).await.unwrap();
+    write("nonsense");
+    proxy.signal("-HUP");
+    proxy.wait_to_hear("configuration not reloaded");
+    testkit::send(address, &request).await.unwrap();
+    write(&second.url());
+    proxy.signal("-HUP");
+    proxy.wait_to_hear("configuration reloaded");
+    testkit::send(address, &request).await.unwrap();
+
+    assert_eq!((first.received().len(), second.received().len()), (2, 1));
+    assert_eq!(proxy.terminate(), Some(0));
+}
+
 /// Asks for the counters until they hold a line: the last of them is counted after the robot has answered.
 async fn metrics_with(admin: &str, line: &str) -> String {
     let asking = async {
@@ -264,60 +296,69 @@ async fn metrics_with(admin: &str, line: &str) -> String {
             }
         }
     };
-    let limit = std::time::Duration::from_secs(10);
+    let limit = PATIENCE;
     tokio::time::timeout(limit, asking)
         .await
         .expect("the line appears within the limit")
 }
 
-/// The real program, and the addresses it printed.
+/// The real program, the addresses it printed, and what it says.
 struct RunningProxy {
     child: Child,
     address: String,
     admin: String,
+    lines: mpsc::Receiver<String>,
 }
 
 impl RunningProxy {
     fn start(arguments: &[&str]) -> Self {
         let mut child = command(arguments).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap());
-        let (mut address, mut admin) = (None, None);
-        let mut said = String::new();
-        while address.is_none() || admin.is_none() {
-            let mut line = String::new();
-            assert_ne!(
-                lines.read_line(&mut line).unwrap(),
-                0,
-                "ended early: {said}"
-            );
-            address = address.or(line
-                .trim()
-                .strip_prefix("listening on http://")
-                .map(str::to_owned));
-            admin = admin.or(line
-                .trim()
-                .strip_prefix("admin on http://")
-                .map(str::to_owned));
-            said += &line;
-        }
-        // Keeps the pipe open and empty, so that the program can go on talking.
-        std::thread::spawn(move || lines.read_to_string(&mut String::new()));
-        Self {
+        let output = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        // Reads on to the end, so that the program can go on talking.
+        std::thread::spawn(move || {
+            output
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        let mut proxy = Self {
             child,
-            address: address.unwrap(),
-            admin: admin.unwrap(),
+            address: String::new(),
+            admin: String::new(),
+            lines,
+        };
+        proxy.address = proxy.wait_to_hear("listening on http://");
+        proxy.admin = proxy.wait_to_hear("admin on http://");
+        proxy
+    }
+
+    /// Waits for a line with this text and returns what follows it.
+    fn wait_to_hear(&self, text: &str) -> String {
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(PATIENCE)
+                .expect("the program says it in time");
+            if let Some((_, rest)) = line.split_once(text) {
+                return rest.trim().to_owned();
+            }
         }
     }
 
-    fn terminate(&mut self) -> Option<i32> {
+    fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-TERM", &pid])
+                .args([signal, &pid])
                 .status()
                 .unwrap()
                 .success()
         );
+    }
+
+    fn terminate(&mut self) -> Option<i32> {
+        self.signal("-TERM");
         self.child.wait().unwrap().code()
     }
 }
@@ -361,6 +402,9 @@ fn path(path: &Path) -> &str {
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+/// How long to wait for what should happen at once.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The example event of Sentry's documentation.
 const SAMPLE_EVENT: &str = include_str!("../crates/testkit/src/sdk/samples/sample-event.json");

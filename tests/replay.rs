@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value;
 use testkit::{Corpus, CorpusRequest, FakeSentry, Framing, Received, SdkRequest};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn corpus_reaches_sentry_unchanged_and_is_understood() {
@@ -67,7 +67,11 @@ impl Replay {
         let app = App::new(config).await.unwrap();
         let address = app.address();
         let (stop, stopped) = oneshot::channel();
-        let running = tokio::spawn(app.run(async { drop(stopped.await) }, Duration::from_secs(5)));
+        let running = tokio::spawn(app.run(
+            async { drop(stopped.await) },
+            mpsc::channel(1).1,
+            Duration::from_secs(5),
+        ));
         Self {
             address,
             stop,

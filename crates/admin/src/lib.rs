@@ -26,6 +26,7 @@ use axum::routing::get;
 use prometheus_client::registry::Registry;
 use state::Store;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 pub use crate::auth::Token;
 
@@ -39,7 +40,7 @@ pub struct Admin {
     /// The robots' state.
     pub robots: alert::Health,
     /// Where requests go, for the page's head.
-    pub upstream: String,
+    pub upstream: watch::Receiver<String>,
     /// Where SDKs connect to, for the page's head.
     pub listen: SocketAddr,
     /// Whether requests are accepted.
@@ -229,7 +230,7 @@ mod tests {
             registry: Arc::default(),
             store: Arc::new(Memory::new()),
             robots: alert::Health::default(),
-            upstream: "https://sentry.example.com".to_owned(),
+            upstream: watch::Sender::new("https://sentry.example.com".to_owned()).subscribe(),
             listen: SocketAddr::from(([127, 0, 0, 1], 9010)),
             ready: Ready::default(),
             token,

@@ -15,7 +15,7 @@ pub(crate) async fn page(State(admin): State<Admin>) -> Response {
     };
     let page = Page {
         listen: admin.listen.to_string(),
-        upstream: admin.upstream.clone(),
+        upstream: admin.upstream.borrow().clone(),
         robots: admin
             .robots
             .robots()

@@ -5,11 +5,10 @@ use std::time::SystemTime;
 use event::endpoint::ProjectId;
 use event::model::{Event, EventId, EventKind, Frame, Level, LogEntry, Text, User};
 use event::title::{self, Metadata};
-use grouping::Group;
 use state::IssueKey;
 
-use crate::Config;
 use crate::decide::Reason;
+use crate::{Config, Sight};
 
 /// A message for a robot.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,7 +163,12 @@ pub struct Links {
 
 impl Subject {
     /// Returns the facts of an event that a card may show.
-    pub fn of(event: &Event<'_>, project: ProjectId, group: &Group, config: &Config) -> Self {
+    pub fn of(sight: &Sight<'_>, config: &Config) -> Self {
+        let Sight {
+            event,
+            project,
+            group,
+        } = *sight;
         let main = title::main_exception(event);
         let parts = title::Metadata::of(event, main);
         let request = event.request.as_ref();

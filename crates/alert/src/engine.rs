@@ -7,20 +7,36 @@ use event::endpoint::ProjectId;
 use event::model::Event;
 use grouping::Group;
 use state::{Said, Seen, Sighting, Store, Unavailable};
+use tokio::sync::watch;
 
 use crate::decide::{Decision, Reason, decide};
 use crate::{Alert, Config, Counts, Outbox, Outcome, Subject};
 
 /// The part of the pipeline that knows what was seen and said.
 pub struct Engine {
-    config: Arc<Config>,
+    config: watch::Receiver<Arc<Config>>,
     store: Arc<dyn Store>,
     outbox: Outbox,
 }
 
+/// One event, where it came from and what it belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'e> {
+    /// The event.
+    pub event: &'e Event<'e>,
+    /// The numeric project id of the DSN.
+    pub project: ProjectId,
+    /// Its group.
+    pub group: &'e Group,
+}
+
 impl Engine {
-    /// Returns an engine that remembers in `store` and speaks through `outbox`.
-    pub fn new(config: Arc<Config>, store: Arc<dyn Store>, outbox: Outbox) -> Self {
+    /// Returns an engine that remembers in `store`, speaks through `outbox` and obeys the newest `config`.
+    pub fn new(
+        config: watch::Receiver<Arc<Config>>,
+        store: Arc<dyn Store>,
+        outbox: Outbox,
+    ) -> Self {
         Self {
             config,
             store,
@@ -28,20 +44,15 @@ impl Engine {
         }
     }
 
-    /// Takes one event of a project and returns what became of it.
+    /// Takes one event and returns what became of it.
     ///
     /// Never waits for a robot: what is to be said is handed to the outbox.
-    pub async fn handle(
-        &self,
-        event: &Event<'_>,
-        project: ProjectId,
-        group: &Group,
-        now: SystemTime,
-    ) -> Outcome {
-        if !self.config.may_alert(event) {
+    pub async fn handle(&self, sight: &Sight<'_>, now: SystemTime) -> Outcome {
+        let config = Arc::clone(&self.config.borrow());
+        if !config.may_alert(sight.event) {
             return Outcome::NotAlertable;
         }
-        let outcome = self.speak_or_hold(event, project, group, now).await;
+        let outcome = self.speak_or_hold(&config, sight, now).await;
         outcome.unwrap_or_else(|error| {
             tracing::debug!(error = %error, "cannot decide about an event");
             Outcome::StateUnavailable
@@ -50,18 +61,17 @@ impl Engine {
 
     async fn speak_or_hold(
         &self,
-        event: &Event<'_>,
-        project: ProjectId,
-        group: &Group,
+        config: &Config,
+        sight: &Sight<'_>,
         now: SystemTime,
     ) -> Result<Outcome, Unavailable> {
-        let seen = self.observe(event, project, group, now).await?;
+        let seen = self.observe(sight, now).await?;
         let mutes = self.store.mutes(now).await?;
-        let (reason, silence) = match decide(&self.config.rule, &seen, &mutes, now) {
+        let (reason, silence) = match decide(&config.rule, &seen, &mutes, now) {
             Decision::Say(reason, silence) => (reason, silence),
             Decision::Hold(hold) => return Ok(Outcome::Held(hold)),
         };
-        if self.config.robots.is_empty() {
+        if config.robots.is_empty() {
             let said = Said { at: now, silence };
             self.store.settle(&seen.issue, Some(&said)).await?;
             return Ok(Outcome::NoRobot);
@@ -69,50 +79,37 @@ impl Engine {
         if !self.store.claim(&seen.issue, LEASE, now).await? {
             return Ok(Outcome::AlreadyClaimed);
         }
-        let alert = self.alert(event, project, group, &seen, reason, now);
-        let issue = seen.issue;
-        if self.outbox.push(alert, silence, &self.config.robots) {
+        let alert = sight.alert(config, &seen, reason, now);
+        if self.outbox.push(alert, silence, &config.robots) {
             return Ok(Outcome::Queued(reason));
         }
-        self.store.settle(&issue, None).await?;
+        self.store.settle(&seen.issue, None).await?;
         Ok(Outcome::OutboxFull)
     }
 
-    async fn observe(
-        &self,
-        event: &Event<'_>,
-        project: ProjectId,
-        group: &Group,
-        now: SystemTime,
-    ) -> Result<Seen, Unavailable> {
-        let user = event.user.as_ref().and_then(|user| user.key());
-        let project = project.to_string();
+    async fn observe(&self, sight: &Sight<'_>, now: SystemTime) -> Result<Seen, Unavailable> {
+        let user = sight.event.user.as_ref().and_then(|user| user.key());
+        let project = sight.project.to_string();
         let sighting = Sighting {
             project: &project,
-            hashes: &group.hashes,
-            event_id: event.id.map(|id| id.0),
+            hashes: &sight.group.hashes,
+            event_id: sight.event.id.map(|id| id.0),
             user: user.map(AsRef::as_ref),
-            title: &group.title,
+            title: &sight.group.title,
         };
         self.store.observe(&sighting, now).await
     }
+}
 
-    fn alert(
-        &self,
-        event: &Event<'_>,
-        project: ProjectId,
-        group: &Group,
-        seen: &Seen,
-        reason: Reason,
-        now: SystemTime,
-    ) -> Alert {
-        let subject = Subject::of(event, project, group, &self.config);
+impl Sight<'_> {
+    fn alert(&self, config: &Config, seen: &Seen, reason: Reason, now: SystemTime) -> Alert {
+        let subject = Subject::of(self, config);
         let exception_type = subject.exception_type.as_deref();
         Alert {
             id: alert_id(seen, now),
             issue: seen.issue.clone(),
             reason,
-            links: self.config.links.of(project, event.id, exception_type),
+            links: config.links.of(self.project, self.event.id, exception_type),
             subject,
             counts: Counts {
                 events: seen.events,
@@ -122,7 +119,7 @@ impl Engine {
                 last_seen: seen.last_seen,
                 last_said: seen.said.map(|said| said.at),
             },
-            route: self.config.route(),
+            route: config.route(),
         }
     }
 }

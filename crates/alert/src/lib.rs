@@ -16,7 +16,7 @@ pub mod outcome;
 pub use crate::alert::{Alert, Cause, Counts, Links, Location, Message, Person, Subject};
 pub use crate::config::{Config, Links as LinkConfig, Rule};
 pub use crate::decide::{Decision, Hold, Reason, decide};
-pub use crate::engine::Engine;
+pub use crate::engine::{Engine, Sight};
 pub use crate::metrics::Metrics;
 pub use crate::notifier::{Failure, Notifier, Retry};
 pub use crate::outbox::{Clock, Deliveries, Health, Outbox, RobotHealth};

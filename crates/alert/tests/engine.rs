@@ -8,13 +8,14 @@ use std::time::{Duration, SystemTime};
 use alert::outbox::Deliveries;
 use alert::{
     Clock, Config, Engine, Failure, Hold, Message, Metrics, Notifier, Outbox, Outcome, Reason,
-    Retry,
+    Retry, Sight,
 };
 use async_trait::async_trait;
 use event::ProjectId;
 use event::model::{Event, EventId, EventKind, Level};
 use grouping::Group;
 use state::{IssueKey, Memory, Mute, Store};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 #[tokio::test(start_paused = true)]
@@ -280,6 +281,22 @@ async fn a_panic_over_one_message_does_not_end_the_robot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn obeys_a_new_configuration_from_the_next_event_on() {
+    let stage = Stage::new(Robot::default());
+
+    let before = stage.event("a", 1).await;
+    let stricter = Config {
+        min_level: Level::Fatal,
+        ..Config::default()
+    };
+    stage.config.send_replace(Arc::new(stricter));
+    let after = stage.event("b", 2).await;
+
+    assert_eq!(before, Outcome::Queued(Reason::FirstSeen));
+    assert_eq!(after, Outcome::NotAlertable);
+}
+
+#[tokio::test(start_paused = true)]
 async fn health_shows_the_last_verdict() {
     let stage = Stage::new(Robot::refusing([Retry::Never]));
 
@@ -302,6 +319,7 @@ struct Stage {
     health: alert::Health,
     registry: prometheus_client::registry::Registry,
     clock: Clock,
+    config: watch::Sender<Arc<Config>>,
 }
 
 impl Stage {
@@ -329,7 +347,8 @@ impl Stage {
             Arc::clone(&clock),
         );
         let health = outbox.health();
-        let engine = Engine::new(Arc::new(config), Arc::clone(&store), outbox);
+        let (config, settings) = watch::channel(Arc::new(config));
+        let engine = Engine::new(settings, Arc::clone(&store), outbox);
         Self {
             engine,
             deliveries,
@@ -338,6 +357,7 @@ impl Stage {
             health,
             registry,
             clock,
+            config,
         }
     }
 
@@ -371,9 +391,12 @@ impl Stage {
             ..grouping::group(event, &grouping::Config::default())
         };
         let project = ProjectId::parse("42").unwrap();
-        self.engine
-            .handle(event, project, &group, (self.clock)())
-            .await
+        let sight = Sight {
+            event,
+            project,
+            group: &group,
+        };
+        self.engine.handle(&sight, (self.clock)()).await
     }
 
     fn metrics_text(&self) -> String {

@@ -3,23 +3,24 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use alert::{Engine, Metrics, Outcome};
+use alert::{Engine, Metrics, Outcome, Sight};
 use proxy::{Captured, Captures};
+use tokio::sync::watch;
 
-use crate::config::{Config, TeeConfig};
+use crate::config::TeeConfig;
 
 /// Takes captured requests one by one; each of their events ends in exactly one counted outcome.
 pub(crate) struct Pipeline {
-    tee: TeeConfig,
+    tee: watch::Receiver<TeeConfig>,
     grouping: grouping::Config,
     engine: Engine,
     metrics: Metrics,
 }
 
 impl Pipeline {
-    pub(crate) fn new(config: &Config, engine: Engine, metrics: Metrics) -> Self {
+    pub(crate) fn new(tee: watch::Receiver<TeeConfig>, engine: Engine, metrics: Metrics) -> Self {
         Self {
-            tee: config.tee.clone(),
+            tee,
             grouping: grouping::Config::default(),
             engine,
             metrics,
@@ -44,7 +45,8 @@ impl Pipeline {
     }
 
     async fn handle(&self, captured: &Captured) -> Vec<Outcome> {
-        let Ok(body) = decode(captured, self.tee.max_decoded) else {
+        let tee = self.tee.borrow().clone();
+        let Ok(body) = decode(captured, tee.max_decoded) else {
             return vec![Outcome::Undecodable];
         };
         let Ok(parsed) = event::parse_body(&body, captured.endpoint.kind) else {
@@ -56,13 +58,17 @@ impl Pipeline {
         let mut outcomes: Vec<Outcome> =
             parsed.faults.iter().map(|_| Outcome::Unparsable).collect();
         for event in &parsed.events {
-            if !self.tee.may_alert(captured.verdict) {
+            if !tee.may_alert(captured.verdict) {
                 outcomes.push(Outcome::NotAccepted);
                 continue;
             }
             let group = grouping::group(event, &self.grouping);
-            let now = SystemTime::now();
-            outcomes.push(self.engine.handle(event, project, &group, now).await);
+            let sight = Sight {
+                event,
+                project,
+                group: &group,
+            };
+            outcomes.push(self.engine.handle(&sight, SystemTime::now()).await);
         }
         outcomes
     }

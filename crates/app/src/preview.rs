@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use alert::{Alert, Counts, Message, Reason, Subject};
+use alert::{Alert, Counts, Message, Reason, Sight, Subject};
 use bytes::Bytes;
 use dingtalk::RobotConfig;
 use event::model::Event;
@@ -66,7 +66,12 @@ fn preview_event(
     now: SystemTime,
 ) -> Preview {
     let group = grouping::group(event, &grouping::Config::default());
-    let subject = Subject::of(event, project, &group, &config.alert);
+    let sight = Sight {
+        event,
+        project,
+        group: &group,
+    };
+    let subject = Subject::of(&sight, &config.alert);
     let is_alertable = config.alert.may_alert(event);
     let route = if is_alertable {
         config.alert.route()

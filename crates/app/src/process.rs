@@ -12,11 +12,12 @@ use prometheus_client::registry::Registry;
 use proxy::{Captures, Proxy};
 use state::{Memory, Store};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::pipeline::Pipeline;
+use crate::settings::Settings;
 
 /// A proxy with its alert pipeline and admin pages, bound to its addresses and ready to run.
 pub struct App {
@@ -26,6 +27,7 @@ pub struct App {
     pipeline: Pipeline,
     captures: Captures,
     deliveries: Deliveries,
+    settings: Settings,
     retention: Duration,
 }
 
@@ -79,11 +81,11 @@ impl App {
         let (outbox, deliveries) =
             Outbox::start(robots, Arc::clone(&store), alert_metrics.clone(), clock);
         let health = outbox.health();
-        let engine = Engine::new(Arc::new(config.alert.clone()), Arc::clone(&store), outbox);
-        let pipeline = Pipeline::new(&config, engine, alert_metrics);
+        let settings = Settings::new(&config);
+        let engine = Engine::new(settings.alert(), Arc::clone(&store), outbox);
+        let pipeline = Pipeline::new(settings.tee(), engine, alert_metrics);
 
         let (tap, captures) = proxy::tap::channel(config.tee.memory);
-        let upstream = config.proxy.upstream.url.to_string();
         let proxy = Proxy::bind(config.proxy, tap, proxy_metrics)?;
         let address = config.admin.listen;
         let admin_listener = TcpListener::bind(address)
@@ -93,7 +95,7 @@ impl App {
             registry: Arc::new(registry),
             store,
             robots: health,
-            upstream,
+            upstream: settings.upstream(),
             listen: proxy.local_addr(),
             ready: Ready::default(),
             token: config.admin.token,
@@ -105,6 +107,7 @@ impl App {
             pipeline,
             captures,
             deliveries,
+            settings,
             retention: config.retention,
         })
     }
@@ -125,11 +128,14 @@ impl App {
     /// Serves until `stop` resolves; then stops accepting, finishes what is in flight and delivers what was decided,
     /// each for at most `grace`.
     ///
+    /// Each configuration that comes through `reloads` is put in force, or refused and logged.
+    ///
     /// # Errors
     /// When the operating system gives no threads to forward on.
     pub async fn run(
         self,
         stop: impl Future<Output = ()>,
+        reloads: mpsc::Receiver<Config>,
         grace: Duration,
     ) -> Result<Stopped, StartError> {
         let proxy = self.proxy.start()?;
@@ -137,22 +143,44 @@ impl App {
         let ready = self.admin.ready.clone();
         let expiry = tokio::spawn(expire(Arc::clone(&self.admin.store), self.retention));
         let admin = spawn_admin(self.admin_listener, self.admin, ended);
-        let pipeline = tokio::spawn(self.pipeline.run(self.captures));
+        let mut pipeline = tokio::spawn(self.pipeline.run(self.captures));
         ready.set(true);
 
-        stop.await;
+        tokio::select! {
+            () = stop => {}
+            () = obey(reloads, self.settings, &proxy) => {}
+        }
 
         ready.set(false);
         proxy.shutdown(grace);
         proxy.stopped().await;
         // The taps went with the proxy's threads, so the pipeline ends when it has taken every copy.
-        let _ = tokio::time::timeout(grace, pipeline).await;
+        if tokio::time::timeout(grace, &mut pipeline).await.is_err() {
+            pipeline.abort();
+        }
         let undelivered = self.deliveries.finish(grace).await;
         expiry.abort();
         let _ = end.send(true);
         let _ = admin.await;
         Ok(Stopped { undelivered })
     }
+}
+
+/// Puts each new configuration in force. Never ends, also when no more can come.
+async fn obey(mut reloads: mpsc::Receiver<Config>, mut settings: Settings, proxy: &proxy::Running) {
+    while let Some(config) = reloads.recv().await {
+        match settings.apply(config, proxy) {
+            Ok(()) => tracing::info!("configuration reloaded"),
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(
+                    error,
+                    "configuration not reloaded, the old one stays in force"
+                );
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 /// Names the crypto of every TLS connection that does not name its own; once a process.
@@ -162,11 +190,9 @@ pub(crate) fn install_crypto() {
 }
 
 fn robots(config: &Config) -> Result<Vec<Arc<dyn Notifier>>, StartError> {
-    let used = |name: &&String| config.alert.robots.contains(name);
     config
         .robots
         .iter()
-        .filter(|(name, _)| used(name))
         .map(|(name, robot)| {
             let robot = dingtalk::Robot::new(robot.clone(), &HttpSettings::default());
             let robot = robot.map_err(|source| StartError::Robot {

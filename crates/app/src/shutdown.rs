@@ -1,8 +1,8 @@
-//! When to stop: SIGTERM and SIGINT.
+//! The signals we obey: SIGTERM and SIGINT stop, SIGHUP reloads.
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Returns a future that resolves with the name of the first SIGTERM or SIGINT from now on.
 ///
@@ -17,4 +17,12 @@ pub fn stop_signal() -> io::Result<impl Future<Output = &'static str> + Send> {
             _ = interrupt.recv() => "SIGINT",
         }
     })
+}
+
+/// Watches SIGHUP from now on.
+///
+/// # Errors
+/// When the signal cannot be watched.
+pub fn reload_signal() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use app::{App, Loaded, Sources};
+use app::{App, Config, Loaded, Sources};
 use testkit::{FakeSentry, Robot, RobotSimulator, Sample, SdkKey};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::args::DemoArguments;
 use crate::report::{fail, print, say};
@@ -37,7 +37,7 @@ async fn play(arguments: &DemoArguments) -> Result<ExitCode, ExitCode> {
     introduce(address, admin);
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let proxy = tokio::spawn(app.run(async { drop(stopped.await) }, GRACE));
+    let proxy = tokio::spawn(app.run(async { drop(stopped.await) }, no_reloads(), GRACE));
     let narrator = tokio::spawn(narrate(robots.subscribe()));
     let ended = finish(arguments.seconds);
     let samples = samples(SystemTime::now());
@@ -56,6 +56,11 @@ async fn play(arguments: &DemoArguments) -> Result<ExitCode, ExitCode> {
     let _ = proxy.await;
     narrator.abort();
     Ok(conclude(&verdict, arguments.seconds))
+}
+
+/// The demo's configuration does not change.
+fn no_reloads() -> mpsc::Receiver<Config> {
+    mpsc::channel(1).1
 }
 
 async fn start(

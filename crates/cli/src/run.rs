@@ -1,9 +1,11 @@
-//! `run`: the proxy until a signal.
+//! `run`: the proxy until a signal; SIGHUP reloads.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use app::{App, Config, Stopped};
+use app::{App, Config, Sources, Stopped};
+use tokio::signal::unix::Signal;
+use tokio::sync::mpsc;
 
 use crate::args::RunArguments;
 use crate::report::{fail, load, say};
@@ -26,7 +28,7 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     if let Err(error) = app::telemetry::start(config.log) {
         return fail(&error);
     }
-    match runtime().map(|runtime| runtime.block_on(serve(config))) {
+    match runtime().map(|runtime| runtime.block_on(serve(config, sources))) {
         Ok(code) => code,
         Err(error) => fail(&error),
     }
@@ -41,11 +43,13 @@ pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn serve(config: Config) -> ExitCode {
-    let signal = match app::stop_signal() {
-        Ok(signal) => signal,
-        Err(error) => return fail(&error),
+async fn serve(config: Config, sources: Sources) -> ExitCode {
+    let (signal, hangup) = match (app::stop_signal(), app::reload_signal()) {
+        (Ok(signal), Ok(hangup)) => (signal, hangup),
+        (Err(error), _) | (_, Err(error)) => return fail(&error),
     };
+    let (reload, reloads) = mpsc::channel(1);
+    let reloader = tokio::spawn(reload_on(hangup, sources, reload));
     let upstream = config.proxy.upstream.url.to_string();
     let app = match App::new(config).await {
         Ok(app) => app,
@@ -58,13 +62,28 @@ async fn serve(config: Config) -> ExitCode {
         let name = signal.await;
         tracing::info!(signal = name, "stopping");
     };
-    match app.run(stop, GRACE).await {
+    let stopped = app.run(stop, reloads, GRACE).await;
+    reloader.abort();
+    match stopped {
         Ok(Stopped { undelivered: 0 }) => ExitCode::SUCCESS,
         Ok(Stopped { undelivered }) => {
             tracing::error!(undelivered, "alerts were lost at exit");
             ExitCode::SUCCESS
         }
         Err(error) => fail(&error),
+    }
+}
+
+/// Reads the configuration anew at each SIGHUP; a wrong one is reported and not used.
+async fn reload_on(mut hangup: Signal, sources: Sources, reload: mpsc::Sender<Config>) {
+    while hangup.recv().await.is_some() {
+        let Ok(loaded) = load(&sources) else {
+            tracing::warn!("configuration not reloaded, the old one stays in force");
+            continue;
+        };
+        if reload.send(loaded.config).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -236,6 +236,72 @@ fn known_keys_without_effect_are_accepted_and_named() {
 }
 
 #[test]
+fn routes_need_projects_and_an_address() {
+    let good = read(&format!(
+        "{MINIMAL}\n[[upstream.route]]\nprojects = [\"42\", 43]\nurl = \"https://other.example.com\"\n"
+    ));
+    let bad = texts(&format!(
+        "{MINIMAL}\n[[upstream.route]]\nproject = [\"42\"]\n"
+    ));
+
+    assert_eq!(
+        good.unwrap().config.proxy.upstream.routes[0].projects.len(),
+        2
+    );
+    for expected in [
+        "proxy.toml:3: upstream.route[0].projects: is not set",
+        "proxy.toml:3: upstream.route[0].url: is not set",
+        "proxy.toml:4: upstream.route[0].project: unknown key",
+    ] {
+        assert!(
+            bad.iter().any(|problem| problem.starts_with(expected)),
+            "{expected}: {bad:?}"
+        );
+    }
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_files_must_be_there() {
+    let problems = texts(&format!(
+        "{MINIMAL}\n[tls]\ncert_file = \"/nowhere/cert.pem\"\n"
+    ));
+
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("tls.cert_file: cannot read")),
+        "{problems:?}"
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("tls.key_file: is needed")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn the_proxy_of_the_environment_is_used_for_https_only() {
+    let proxied = |url: &str| {
+        let mut sources = sources(&format!("[upstream]\nurl = \"{url}\""));
+        sources.environment = vec![(
+            "HTTPS_PROXY".to_owned(),
+            "http://proxy.example.com:3128".to_owned(),
+        )];
+        Loaded::read(&sources)
+            .unwrap()
+            .config
+            .proxy
+            .upstream
+            .proxy
+            .is_some()
+    };
+
+    assert!(proxied("https://sentry.example.com"));
+    assert!(!proxied("http://sentry.example.com"));
+}
+
+#[test]
 fn links_are_filled_only_with_what_is_known() {
     let problems = texts(&format!(
         "{MINIMAL}\n[sentry]\nevent_url = \"{{url}}/{{slug}}\"\n"
@@ -266,11 +332,17 @@ fn sources(text: &str) -> Sources {
 /// The shipped file with its commented examples switched on.
 fn uncommented() -> String {
     let lines = SHIPPED.lines().map(|line| {
+        // Files that the examples name do not exist here.
         let example = line.strip_prefix("# ").filter(|rest| {
-            rest.starts_with('[')
-                || rest
-                    .split_once(" = ")
-                    .is_some_and(|(key, _)| !key.contains(' '))
+            let names_a_file = rest
+                .split(" = ")
+                .next()
+                .is_some_and(|key| key.ends_with("_file"));
+            !names_a_file
+                && (rest.starts_with('[')
+                    || rest
+                        .split_once(" = ")
+                        .is_some_and(|(key, _)| !key.contains(' ')))
         });
         example.unwrap_or(line)
     });

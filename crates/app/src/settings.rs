@@ -1,0 +1,85 @@
+//! What can change while the process runs, and how its parts hear of it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::{Config, TeeConfig};
+
+/// The configuration in force, and the way to those who obey it.
+pub(crate) struct Settings {
+    config: Config,
+    alert: watch::Sender<Arc<alert::Config>>,
+    tee: watch::Sender<TeeConfig>,
+    upstream: watch::Sender<String>,
+}
+
+/// Why a new configuration is not obeyed; the old one stays in force as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A value can only change by a restart.
+    #[error("`{0}` can only change by a restart")]
+    NeedsRestart(&'static str),
+    /// The forwarding side cannot use it.
+    #[error(transparent)]
+    Proxy(#[from] proxy::ReloadError),
+}
+
+impl Settings {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            alert: watch::Sender::new(Arc::new(config.alert.clone())),
+            tee: watch::Sender::new(config.tee.clone()),
+            upstream: watch::Sender::new(config.proxy.upstream.url.to_string()),
+            config: config.clone(),
+        }
+    }
+
+    pub(crate) fn alert(&self) -> watch::Receiver<Arc<alert::Config>> {
+        self.alert.subscribe()
+    }
+
+    pub(crate) fn tee(&self) -> watch::Receiver<TeeConfig> {
+        self.tee.subscribe()
+    }
+
+    pub(crate) fn upstream(&self) -> watch::Receiver<String> {
+        self.upstream.subscribe()
+    }
+
+    /// Puts a new configuration in force: for new requests and events at once.
+    ///
+    /// # Errors
+    /// When a value differs that can only change by a restart, or the forwarding side cannot use it.
+    pub(crate) fn apply(
+        &mut self,
+        config: Config,
+        proxy: &proxy::Running,
+    ) -> Result<(), ReloadError> {
+        if let Some(key) = needs_restart(&self.config, &config) {
+            return Err(ReloadError::NeedsRestart(key));
+        }
+        proxy.reload(config.proxy.clone())?;
+        self.alert.send_replace(Arc::new(config.alert.clone()));
+        self.tee.send_replace(config.tee.clone());
+        self.upstream
+            .send_replace(config.proxy.upstream.url.to_string());
+        self.config = config;
+        Ok(())
+    }
+}
+
+/// Returns the key of a value that differs and cannot change while the process runs.
+fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
+    let differs = [
+        ("robot", old.robots != new.robots),
+        ("admin", old.admin != new.admin),
+        ("tee.memory", old.tee.memory != new.tee.memory),
+        ("state.retention", old.retention != new.retention),
+        ("log", old.log != new.log),
+    ];
+    differs
+        .into_iter()
+        .find(|(_, differs)| *differs)
+        .map(|(key, _)| key)
+}

@@ -345,6 +345,16 @@ fn shows_neither_secrets_nor_personal_data() {
 }
 
 #[test]
+fn finds_the_host_in_a_tag_too() {
+    let mut alert = bare();
+    alert.subject.tags = vec![("server_name".to_owned(), "web01.example.org".to_owned())];
+
+    let text = text(&message(alert), &robot());
+
+    assert!(text.contains("- **主机**: web01.example.org"), "{text}");
+}
+
+#[test]
 fn shows_every_level_by_a_word_beside_its_mark() {
     for (level, mark) in [
         (Level::Fatal, "🔴"),

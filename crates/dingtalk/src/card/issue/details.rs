@@ -12,10 +12,7 @@ pub(super) fn rows(subject: &Subject, robot: &RobotConfig) -> Vec<Row> {
     let words = robot.language.words();
     let request = request(subject);
     let transaction = transaction(subject, request.as_deref());
-    let (release, host) = (
-        release(subject),
-        theirs(subject.server_name.as_deref(), NAME),
-    );
+    let (release, host) = (release(subject), theirs(host(subject), NAME));
     let release_label = if release.is_empty() {
         words.host
     } else {
@@ -84,6 +81,13 @@ fn release(subject: &Subject) -> Vec<Span> {
         ]);
     }
     spans
+}
+
+/// Old SDKs send the host as a tag only.
+fn host(subject: &Subject) -> Option<&str> {
+    let tag = subject.tags.iter().find(|(key, _)| key == "server_name");
+    let tag = tag.map(|(_, value)| value.as_str());
+    subject.server_name.as_deref().or(tag)
 }
 
 /// The first thing that tells who it was, masked.

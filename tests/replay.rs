@@ -1,5 +1,7 @@
 //! Every captured request of a real SDK through the proxy: Sentry gets the bytes the SDK sent, and we read what is in them.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -214,8 +216,14 @@ fn read(received: &Received) -> Option<Read> {
         );
     }
     let query = Some(query).filter(|query| !query.is_empty());
-    let body =
-        event::decode_body(&method, query, &headers, &[received.body.clone()], 32 << 20).ok()?;
+    let body = event::decode_body(
+        &method,
+        query,
+        &headers,
+        std::slice::from_ref(&received.body),
+        32 << 20,
+    )
+    .ok()?;
     let parsed = event::parse_body(&body, endpoint.kind).ok()?;
     let event = parsed.events.first()?;
     Some(Read {

@@ -1,5 +1,7 @@
 //! The engine and the outbox together, on a paused clock: timelines of events, and what a robot was told.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

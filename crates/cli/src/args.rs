@@ -55,7 +55,7 @@ pub(crate) struct RunArguments {
     /// Where SDKs connect to, such as 0.0.0.0:9010; wins over `listen` in the file
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
-    /// Sentry's address, such as https://sentry.example.com; wins over `upstream.url` in the file
+    /// Sentry's address, such as `https://sentry.example.com`; wins over `upstream.url` in the file
     #[arg(long, value_name = "URL")]
     pub(crate) upstream: Option<String>,
 }

@@ -11,7 +11,7 @@ use crate::USAGE;
 /// Loads the configuration and prints its warnings; prints every problem when it cannot be used.
 pub(crate) fn load(sources: &Sources) -> Result<Loaded, ExitCode> {
     let loaded = Loaded::read(sources).map_err(|problems| {
-        problems.iter().for_each(|problem| say(problem));
+        problems.iter().for_each(say);
         let count = problems.len();
         let problems = if count == 1 { "problem" } else { "problems" };
         say(format!("{count} {problems} in the configuration"));

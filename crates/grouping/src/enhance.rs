@@ -6,22 +6,27 @@
 mod frame_set;
 mod parse;
 mod rule;
+mod table;
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use crate::error::RuleErrors;
 use crate::frame::Frame;
-use crate::glob::{Glob, normalize_path};
+use crate::glob::Glob;
 use crate::platform::{Families, Family};
 
 pub(crate) use frame_set::FrameSet;
 use rule::{Action, ExceptionField, Field, Flag, FrameMatcher, FrameTest, Range, Rule, Whose};
+use table::Table;
 
 /// A text of rules, compiled.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
-    rules: Vec<Rule>,
+    /// Rules that change frames before grouping, in order.
+    modifiers: Vec<Rule>,
+    /// Rules that decide which frames count, in order; some are both.
+    updaters: Vec<Rule>,
     patterns: Patterns,
 }
 
@@ -33,7 +38,17 @@ impl Rules {
     pub(crate) fn parse(text: &str) -> Result<Self, RuleErrors> {
         let mut patterns = Patterns::default();
         let rules = parse::parse(text, &mut patterns)?;
-        Ok(Self { rules, patterns })
+        let modifiers = rules
+            .iter()
+            .filter(|rule| rule.is_modifier())
+            .cloned()
+            .collect();
+        let updaters = rules.into_iter().filter(Rule::is_updater).collect();
+        Ok(Self {
+            modifiers,
+            updaters,
+            patterns,
+        })
     }
 
     /// Returns the built-in rules.
@@ -169,8 +184,8 @@ impl<'r> Updates<'r> {
         table: &mut Table<'_, 'r>,
         exception: ExceptionTexts<'_>,
     ) {
-        let rules: &'r [Rule] = &table.rules.rules;
-        for rule in rules.iter().filter(|rule| rule.is_updater()) {
+        let rules: &'r Rules = table.rules;
+        for rule in &rules.updaters {
             if state.find(rule, table, exception) {
                 self.limit(rule);
                 self.steps.push((rule, state.matched.clone()));
@@ -239,8 +254,8 @@ impl<'r> State<'r> {
     }
 
     fn modify(&mut self, table: &mut Table<'_, 'r>, exception: ExceptionTexts<'_>) {
-        let rules: &'r [Rule] = &table.rules.rules;
-        for rule in rules.iter().filter(|rule| rule.is_modifier()) {
+        let rules: &'r Rules = table.rules;
+        for rule in &rules.modifiers {
             if !self.find(rule, table, exception) {
                 continue;
             }
@@ -275,7 +290,7 @@ impl<'r> State<'r> {
 
     fn narrow(&mut self, matcher: &FrameMatcher, table: &mut Table<'_, '_>) {
         match &matcher.test {
-            FrameTest::Field(number) => self.tested.clone_from(table.matches(*number)),
+            FrameTest::Field(number) => table.copy_matches(*number, &mut self.tested),
             FrameTest::Category(glob) => self.test_category(glob),
             FrameTest::Family(families) => self.test_family(*families),
             FrameTest::InApp(expected) => {
@@ -359,99 +374,6 @@ fn affected(range: Range, matched: &FrameSet) -> FrameSet {
         }
     }
     affected
-}
-
-/// Which frames of a stack match which pattern, found out when first asked.
-struct Table<'f, 'r> {
-    rules: &'r Rules,
-    frames: &'f [Frame<'f>],
-    known: Vec<Option<FrameSet>>,
-    paths: Option<Paths>,
-    packages: Option<Paths>,
-}
-
-impl<'f, 'r> Table<'f, 'r> {
-    fn new(rules: &'r Rules, frames: &'f [Frame<'f>]) -> Self {
-        let known = vec![None; rules.patterns.0.len()];
-        Self {
-            rules,
-            frames,
-            known,
-            paths: None,
-            packages: None,
-        }
-    }
-
-    fn matches(&mut self, number: usize) -> &FrameSet {
-        if self.known[number].is_none() {
-            self.known[number] = Some(self.find(&self.rules.patterns.0[number]));
-        }
-        self.known[number].get_or_insert_default()
-    }
-
-    fn find(&mut self, pattern: &Pattern) -> FrameSet {
-        let frames = self.frames;
-        let glob = &pattern.glob;
-        let text = |is_match: &dyn Fn(&Frame<'_>) -> bool| {
-            FrameSet::from_fn(frames.len(), |at| is_match(&frames[at]))
-        };
-        match pattern.field {
-            Field::Module => text(&|frame| frame.module.is_some_and(|module| glob.matches(module))),
-            Field::Function => {
-                text(&|frame| glob.matches(frame.function.as_deref().unwrap_or(UNKNOWN)))
-            }
-            Field::Path => self
-                .paths
-                .get_or_insert_with(|| Paths::of(frames, Frame::path))
-                .find(glob),
-            Field::Package => {
-                let package = |frame: &'f Frame<'f>| frame.package;
-                self.packages
-                    .get_or_insert_with(|| Paths::of(frames, package))
-                    .find(glob)
-            }
-        }
-    }
-}
-
-/// The normalised paths of all frames in one text, each with `/` put in front; an absent path is empty.
-struct Paths {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Paths {
-    fn of<'f>(frames: &'f [Frame<'f>], path: impl Fn(&'f Frame<'f>) -> Option<&'f str>) -> Self {
-        let mut text = String::with_capacity(frames.len() * 64);
-        let mut ends = Vec::with_capacity(frames.len());
-        for frame in frames {
-            if let Some(path) = path(frame) {
-                text.push('/');
-                push_normalized(path, &mut text);
-            }
-            ends.push(text.len());
-        }
-        Self { text, ends }
-    }
-
-    fn find(&self, glob: &Glob) -> FrameSet {
-        let mut start = 0;
-        FrameSet::from_fn(self.ends.len(), |at| {
-            let path = &self.text[start..self.ends[at]];
-            start = self.ends[at];
-            !path.is_empty() && glob.matches_path(path)
-        })
-    }
-}
-
-fn push_normalized(path: &str, text: &mut String) {
-    if !path.is_ascii() {
-        return text.push_str(&normalize_path(path));
-    }
-    text.extend(path.chars().map(|character| match character {
-        '\\' => '/',
-        other => other.to_ascii_lowercase(),
-    }));
 }
 
 const FAMILIES: [Family; 3] = [Family::Native, Family::JavaScript, Family::Other];

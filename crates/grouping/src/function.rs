@@ -31,16 +31,28 @@ fn trim_native(function: &str) -> Cow<'_, str> {
     if OBJECTIVE_C.iter().any(|start| trimmed.starts_with(start)) {
         return Cow::Borrowed(trimmed);
     }
-    let protected = protect(cut_trailers(&CLONE.replace_all(trimmed, "")));
-    let lambdas = LAMBDA.replace_all(&protected, "lambda");
-    let named = MSVC_NAMESPACE.replace_all(&lambdas, ANONYMOUS_WITH_COLONS);
+    let original = replace(&CLONE, "[clone", trimmed, "");
+    let protected = protect(cut_trailers(&original));
+    let lambdas = match protected.contains("lambda") || protected.contains("$_") {
+        true => LAMBDA.replace_all(&protected, "lambda"),
+        false => Cow::Borrowed(&*protected),
+    };
+    let named = replace(&MSVC_NAMESPACE, "?A0x", &lambdas, ANONYMOUS_WITH_COLONS);
     let bare = replace_enclosed(&named, '(', ')', &mut |inner, _| arguments(inner));
     let plain = replace_enclosed(&bare, '<', '>', &mut |inner, at| {
         generics(inner, at, MAX_NESTING)
     });
     match name_token(&plain) {
-        Some(name) => Cow::Owned(cut_suffixes(&unprotect(&name))),
+        Some(name) => Cow::Owned(cut_suffixes(&unprotect(name))),
         None => Cow::Borrowed(function),
+    }
+}
+
+/// Replaces what a pattern matches, looking only where the text it needs stands.
+fn replace<'t>(pattern: &Regex, needed: &str, text: &'t str, with: &str) -> Cow<'t, str> {
+    match text.contains(needed) {
+        true => pattern.replace_all(text, with),
+        false => Cow::Borrowed(text),
     }
 }
 
@@ -59,26 +71,24 @@ fn cut_trailers(mut function: &str) -> &str {
 }
 
 /// Hides the brackets of operators and of MSVC's anonymous namespace from the balancing below.
-fn protect(function: &str) -> String {
-    PROTECTED
+fn protect(function: &str) -> Cow<'_, str> {
+    let is_plain = ["operator", " -> ", "`anonymous"]
         .iter()
-        .fold(function.to_owned(), |text, (open, hidden)| {
-            match text.contains(open) {
-                true => text.replace(open, hidden),
-                false => text,
-            }
-        })
+        .all(|text| !function.contains(text));
+    if is_plain {
+        return Cow::Borrowed(function);
+    }
+    let hide = |text: String, (open, hidden): &(&str, &str)| text.replace(open, hidden);
+    Cow::Owned(PROTECTED.iter().fold(function.to_owned(), hide))
 }
 
-fn unprotect(function: &str) -> String {
+fn unprotect(function: String) -> String {
+    if function.is_ascii() {
+        return function;
+    }
     PROTECTED
         .iter()
-        .fold(function.to_owned(), |text, (open, hidden)| {
-            match text.contains(hidden) {
-                true => text.replace(hidden, open),
-                false => text,
-            }
-        })
+        .fold(function, |text, (open, hidden)| text.replace(hidden, open))
 }
 
 fn arguments(inner: &str) -> String {
@@ -199,8 +209,8 @@ fn closing(character: char) -> Option<char> {
 
 /// Cuts Rust's `::h0123456789abcdef`, glibc's `@@GLIBC_2.5` and the `@8` of Windows calling conventions.
 fn cut_suffixes(name: &str) -> String {
-    let name = RUST_HASH.replace(name, "");
-    let name = GLIBC_VERSION.replace(&name, "");
+    let name = replace(&RUST_HASH, "::h", name, "");
+    let name = replace(&GLIBC_VERSION, "@@", &name, "");
     match name.rsplit_once('@') {
         Some((rest, digits))
             if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) =>

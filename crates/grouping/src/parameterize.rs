@@ -60,12 +60,19 @@ pub(crate) fn parameterize(text: &str) -> Cow<'_, str> {
 
 /// Returns the first kind that matches at a position, and where the match ends.
 fn find(scan: &mut Scan<'_>, at: usize) -> Option<(&'static str, usize)> {
-    if !scan.can_start(at) {
-        return None;
-    }
-    KINDS
-        .iter()
-        .find_map(|(name, matches)| Some((*name, matches(scan, at)?)))
+    let byte = scan.byte(at);
+    let kinds: &[Kind] = match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' if !scan.is_free_before(at) => &INSIDE_WORDS,
+        b'a'..=b'z' | b'A'..=b'Z' => &AT_LETTERS,
+        b'0'..=b'9' => &AT_DIGITS,
+        b'-' => &AT_MINUS,
+        b'\'' | b'"' => &AT_QUOTES,
+        b':' => &AT_COLONS,
+        b'!'..=b'~' => &AT_SIGNS,
+        _ => return None,
+    };
+    let found = |(name, matches): &Kind| Some((*name, matches(scan, at)?));
+    kinds.iter().find_map(found)
 }
 
 /// What ends a line for Python's `splitlines`.
@@ -76,31 +83,73 @@ fn is_line_end(character: char) -> bool {
     )
 }
 
-type Matches = fn(&mut Scan<'_>, usize) -> Option<usize>;
+/// What a match is replaced by, and a function that returns where a match that starts here ends.
+type Kind = (&'static str, fn(&mut Scan<'_>, usize) -> Option<usize>);
 
-/// In Sentry's order, which decides between kinds that match at the same place.
-const KINDS: [(&str, Matches); 20] = [
-    ("<email>", network::email),
-    ("<url>", network::url),
-    ("<hostname>", network::hostname),
-    ("<traceparent>", identifier::traceparent),
-    ("<uuid>", identifier::uuid),
-    ("<sha1>", identifier::sha1),
-    ("<md5>", identifier::md5),
-    ("<date>", date::date),
-    ("<duration>", number::duration),
-    ("<mac_addr>", network::mac_address),
-    ("<ip>", network::ip),
-    ("<swift_txn_id>", identifier::swift_transaction),
-    ("<hex>", identifier::hex),
-    ("<git_sha>", identifier::git_sha),
-    ("<random_id>", identifier::random_id),
-    ("<random_id>", identifier::multi_part_random_id),
-    ("<float>", number::float),
-    ("<int>", number::int),
-    ("<quoted_str>", number::quoted_string),
-    ("<bool>", number::boolean),
+const EMAIL: Kind = ("<email>", network::email);
+const URL: Kind = ("<url>", network::url);
+const HOSTNAME: Kind = ("<hostname>", network::hostname);
+const TRACEPARENT: Kind = ("<traceparent>", identifier::traceparent);
+const UUID: Kind = ("<uuid>", identifier::uuid);
+const SHA1: Kind = ("<sha1>", identifier::sha1);
+const MD5: Kind = ("<md5>", identifier::md5);
+const DATE: Kind = ("<date>", date::date);
+const DURATION: Kind = ("<duration>", number::duration);
+const MAC_ADDRESS: Kind = ("<mac_addr>", network::mac_address);
+const IP: Kind = ("<ip>", network::ip);
+const SWIFT: Kind = ("<swift_txn_id>", identifier::swift_transaction);
+const HEX: Kind = ("<hex>", identifier::hex);
+const GIT_SHA: Kind = ("<git_sha>", identifier::git_sha);
+const RANDOM_ID: Kind = ("<random_id>", identifier::random_id);
+const RANDOM_IDS: Kind = ("<random_id>", identifier::multi_part_random_id);
+const FLOAT: Kind = ("<float>", number::float);
+const INT: Kind = ("<int>", number::int);
+const QUOTED: Kind = ("<quoted_str>", number::quoted_string);
+const BOOLEAN: Kind = ("<bool>", number::boolean);
+
+// Sentry's order decides between kinds that match at the same place; each list has what can start there at all.
+const AT_DIGITS: [Kind; 17] = [
+    EMAIL,
+    URL,
+    HOSTNAME,
+    TRACEPARENT,
+    UUID,
+    SHA1,
+    MD5,
+    DATE,
+    DURATION,
+    MAC_ADDRESS,
+    IP,
+    HEX,
+    GIT_SHA,
+    RANDOM_ID,
+    RANDOM_IDS,
+    FLOAT,
+    INT,
 ];
+const AT_LETTERS: [Kind; 16] = [
+    EMAIL,
+    URL,
+    HOSTNAME,
+    TRACEPARENT,
+    UUID,
+    SHA1,
+    MD5,
+    DATE,
+    MAC_ADDRESS,
+    IP,
+    SWIFT,
+    HEX,
+    GIT_SHA,
+    RANDOM_ID,
+    RANDOM_IDS,
+    BOOLEAN,
+];
+const INSIDE_WORDS: [Kind; 3] = [EMAIL, URL, DATE];
+const AT_MINUS: [Kind; 3] = [EMAIL, FLOAT, INT];
+const AT_QUOTES: [Kind; 2] = [EMAIL, QUOTED];
+const AT_COLONS: [Kind; 1] = [IP];
+const AT_SIGNS: [Kind; 1] = [EMAIL];
 const MAX_CHARS: usize = 8192;
 
 #[cfg(test)]

@@ -16,6 +16,29 @@ impl FrameSet {
         }
     }
 
+    /// Returns as many empty sets as there are rows, one after the other, for [`Self::set_row`] and [`Self::copy_row`].
+    pub(crate) fn rows(rows: usize, len: usize) -> Self {
+        Self {
+            words: vec![0; rows * len.div_ceil(64)],
+            len,
+        }
+    }
+
+    /// Adds to a row the positions for which `is_member` holds.
+    pub(crate) fn set_row(&mut self, row: usize, is_member: impl Fn(usize) -> bool) {
+        let start = row * self.len.div_ceil(64);
+        for position in (0..self.len).filter(|position| is_member(*position)) {
+            self.words[start + position / 64] |= 1 << (position % 64);
+        }
+    }
+
+    /// Makes this set equal to a row of sets of the same length.
+    pub(crate) fn copy_row(&mut self, rows: &Self, row: usize) {
+        let width = self.words.len();
+        self.words
+            .copy_from_slice(&rows.words[row * width..(row + 1) * width]);
+    }
+
     /// Returns the set of the positions for which `is_member` holds.
     pub(crate) fn from_fn(len: usize, mut is_member: impl FnMut(usize) -> bool) -> Self {
         let mut set = Self::none(len);

@@ -10,7 +10,8 @@ use crate::stack::{Prepared, Stack};
 /// `matchers -> fingerprint title="…"`, compiled.
 #[derive(Debug, Clone)]
 pub struct FingerprintRule {
-    matchers: Vec<Matcher>,
+    /// Cheap ones first.
+    buckets: Vec<(Bucket, Vec<Matcher>)>,
     /// The fingerprint's entries as written.
     pub(crate) values: Vec<String>,
     /// The title as written.
@@ -30,20 +31,25 @@ impl FingerprintRule {
         values: impl IntoIterator<Item = String>,
         title: Option<String>,
     ) -> Result<Self, RuleProblem> {
-        let compiled: Result<Vec<Matcher>, RuleProblem> = matchers
-            .into_iter()
-            .map(|(key, pattern)| Matcher::new(key, pattern))
-            .collect();
-        let matchers = compiled?;
+        let mut buckets: Vec<(Bucket, Vec<Matcher>)> = Vec::new();
+        for (key, pattern) in matchers {
+            let matcher = Matcher::new(key, pattern)?;
+            let bucket = matcher.bucket();
+            match buckets.iter_mut().find(|(known, _)| *known == bucket) {
+                Some((_, matchers)) => matchers.push(matcher),
+                None => buckets.push((bucket, vec![matcher])),
+            }
+        }
+        buckets.sort_by_key(|(bucket, _)| *bucket);
         let values: Vec<String> = values.into_iter().collect();
-        if matchers.is_empty() {
+        if buckets.is_empty() {
             return Err(RuleProblem::NoMatcher);
         }
         if values.is_empty() {
             return Err(RuleProblem::NoFingerprint);
         }
         Ok(Self {
-            matchers,
+            buckets,
             values,
             title,
             is_built_in: false,
@@ -52,14 +58,9 @@ impl FingerprintRule {
 
     /// Returns whether the rule is about an event: every bucket of matchers holds, each for one element alone.
     pub(crate) fn matches(&self, prepared: &Prepared<'_>) -> bool {
-        BUCKETS.iter().all(|bucket| {
-            let matchers: Vec<&Matcher> = self
-                .matchers
-                .iter()
-                .filter(|matcher| matcher.bucket() == *bucket)
-                .collect();
-            matchers.is_empty() || holds(*bucket, &matchers, prepared)
-        })
+        self.buckets
+            .iter()
+            .all(|(bucket, matchers)| holds(*bucket, matchers, prepared))
     }
 
     pub(super) fn mark_built_in(&mut self) {
@@ -100,16 +101,16 @@ enum Pattern {
     Flag(bool),
 }
 
-/// Matchers of one bucket must hold for the same element.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Matchers of one bucket must hold for the same element. In the order of what they cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Bucket {
-    Messages,
-    Log,
-    Exceptions,
-    Tags,
     Family,
     Sdk,
     Release,
+    Log,
+    Tags,
+    Exceptions,
+    Messages,
     Frames,
 }
 
@@ -210,7 +211,7 @@ impl Key {
     }
 }
 
-fn holds(bucket: Bucket, matchers: &[&Matcher], prepared: &Prepared<'_>) -> bool {
+fn holds(bucket: Bucket, matchers: &[Matcher], prepared: &Prepared<'_>) -> bool {
     let event = prepared.event;
     let all = |text: Option<&str>| matchers.iter().all(|matcher| matcher.holds_for(text));
     match bucket {
@@ -258,7 +259,7 @@ fn tag<'p>(key: &Key, prepared: &'p Prepared<'_>) -> Option<&'p str> {
         .map(|(_, value)| &**value)
 }
 
-fn frame_holds(matchers: &[&Matcher], stack: &Stack<'_>) -> bool {
+fn frame_holds(matchers: &[Matcher], stack: &Stack<'_>) -> bool {
     stack.frames.iter().enumerate().any(|(at, frame)| {
         matchers.iter().all(|matcher| match matcher.key {
             Key::Module => matcher.holds_for(frame.module),
@@ -277,17 +278,6 @@ fn path_holds(matcher: &Matcher, abs_path: Option<&str>, filename: Option<&str>)
         false => matcher.holds_for(abs_path) || matcher.holds_for(filename),
     }
 }
-
-const BUCKETS: [Bucket; 8] = [
-    Bucket::Messages,
-    Bucket::Log,
-    Bucket::Exceptions,
-    Bucket::Tags,
-    Bucket::Family,
-    Bucket::Sdk,
-    Bucket::Release,
-    Bucket::Frames,
-];
 
 #[cfg(test)]
 mod tests {

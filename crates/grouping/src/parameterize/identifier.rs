@@ -58,7 +58,7 @@ pub(super) fn hex(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
         let end = scan.run(at + 2, |byte| byte.is_ascii_hexdigit());
         return scan.free(end).filter(|end| *end > at + 2);
     }
-    let word = Word::at(scan, at)?;
+    let word = scan.word(at)?;
     let is_hex = word.is_hex && !(word.has_lower && word.has_upper);
     let is_id = match word.len() {
         4..=6 => word.has_digit && (word.has_lower || word.has_upper),
@@ -73,7 +73,7 @@ pub(super) fn git_sha(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
     if !scan.byte(at).is_ascii_hexdigit() || !scan.is_free_before(at) {
         return None;
     }
-    let word = Word::at(scan, at)?;
+    let word = scan.word(at)?;
     let is_sha = word.is_hex && word.has_digit && word.has_lower && !word.has_upper;
     (is_sha && word.len() == 7).then_some(word.end)
 }
@@ -83,7 +83,7 @@ pub(super) fn random_id(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
     if !scan.byte(at).is_ascii_alphanumeric() || !scan.is_free_before(at) {
         return None;
     }
-    let word = Word::at(scan, at)?;
+    let word = scan.word(at)?;
     word.is_random().then_some(word.end)
 }
 
@@ -93,11 +93,11 @@ pub(super) fn multi_part_random_id(scan: &mut Scan<'_>, at: usize) -> Option<usi
     if !can_start || at < scan.no_parts_before {
         return None;
     }
-    let mut whole = Word::at(scan, at)?;
+    let mut whole = scan.word(at)?;
     let start = whole.end;
     while let Some(next) = scan
         .after(whole.end, b'-')
-        .and_then(|start| Word::at(scan, start))
+        .and_then(|start| scan.word(start))
     {
         whole = whole.join(next);
     }
@@ -106,64 +106,6 @@ pub(super) fn multi_part_random_id(scan: &mut Scan<'_>, at: usize) -> Option<usi
     }
     scan.no_parts_before = whole.end;
     None
-}
-
-/// A run of letters and digits up to anything else.
-struct Word {
-    start: usize,
-    end: usize,
-    is_hex: bool,
-    has_digit: bool,
-    has_lower: bool,
-    has_upper: bool,
-    switches: usize,
-}
-
-impl Word {
-    /// Reads the word at a position; `None` if there is none or a letter beyond ASCII follows.
-    fn at(scan: &Scan<'_>, start: usize) -> Option<Self> {
-        let end = scan.run(start, |byte| byte.is_ascii_alphanumeric());
-        let mut word = Self {
-            start,
-            end: scan.free(end).filter(|end| *end > start)?,
-            is_hex: true,
-            has_digit: false,
-            has_lower: false,
-            has_upper: false,
-            switches: 0,
-        };
-        let text = scan.slice(start, end).as_bytes();
-        for byte in text {
-            word.is_hex &= byte.is_ascii_hexdigit();
-            word.has_digit |= byte.is_ascii_digit();
-            word.has_lower |= byte.is_ascii_lowercase();
-            word.has_upper |= byte.is_ascii_uppercase();
-        }
-        let is_switch = |pair: &&[u8]| pair[0].is_ascii_digit() != pair[1].is_ascii_digit();
-        word.switches = text.windows(2).filter(is_switch).count();
-        Some(word)
-    }
-
-    fn len(&self) -> usize {
-        self.end - self.start
-    }
-
-    fn is_random(&self) -> bool {
-        let is_mixed = self.has_lower && self.has_upper;
-        self.switches >= 3 && (is_mixed || self.len() >= 6)
-    }
-
-    fn join(self, next: Self) -> Self {
-        Self {
-            start: self.start,
-            end: next.end,
-            is_hex: self.is_hex && next.is_hex,
-            has_digit: self.has_digit || next.has_digit,
-            has_lower: self.has_lower || next.has_lower,
-            has_upper: self.has_upper || next.has_upper,
-            switches: self.switches + next.switches,
-        }
-    }
 }
 
 fn hex_digits(scan: &Scan<'_>, at: usize, count: usize) -> Option<usize> {

@@ -12,6 +12,8 @@ pub(super) struct Scan<'t> {
     pub(super) no_hostname_before: usize,
     /// No id of several parts starts before this position, for its parts do not look random.
     pub(super) no_parts_before: usize,
+    /// The last word that was read.
+    last_word: Option<Word>,
 }
 
 impl<'t> Scan<'t> {
@@ -24,6 +26,7 @@ impl<'t> Scan<'t> {
             no_url_before: 0,
             no_hostname_before: 0,
             no_parts_before: 0,
+            last_word: None,
         }
     }
 
@@ -43,16 +46,6 @@ impl<'t> Scan<'t> {
             0..=0x7f => 1,
             _ => self.text[at..].chars().next().map_or(1, char::len_utf8),
         }
-    }
-
-    /// Returns whether any kind can start with the byte at a position.
-    pub(super) fn can_start(&self, at: usize) -> bool {
-        let byte = self.byte(at);
-        byte.is_ascii_graphic()
-            && !matches!(
-                byte,
-                b'(' | b')' | b'[' | b']' | b'<' | b'>' | b',' | b';' | b'\\'
-            )
     }
 
     /// Returns whether the text continues with `wanted`.
@@ -118,6 +111,17 @@ impl<'t> Scan<'t> {
         }
     }
 
+    /// Reads the run of letters and digits at a position; `None` if there is none or a letter beyond ASCII follows.
+    pub(super) fn word(&mut self, at: usize) -> Option<Word> {
+        if let Some(word) = self.last_word.filter(|word| word.start == at) {
+            return Some(word);
+        }
+        let end = self.run(at, |byte| byte.is_ascii_alphanumeric());
+        self.free(end).filter(|end| *end > at)?;
+        self.last_word = Some(Word::of(at, &self.bytes[at..end]));
+        self.last_word
+    }
+
     /// Returns whether no letter or digit stands right before; an underscore may.
     pub(super) fn is_free_before(&self, at: usize) -> bool {
         !self.before(at).is_some_and(char::is_alphanumeric)
@@ -136,6 +140,58 @@ impl<'t> Scan<'t> {
     /// Returns the position if a word ends there: no letter, digit or underscore follows.
     pub(super) fn word_end(&self, at: usize) -> Option<usize> {
         (!self.character(at).is_some_and(is_word)).then_some(at)
+    }
+}
+
+/// What a run of letters and digits is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) is_hex: bool,
+    pub(super) has_digit: bool,
+    pub(super) has_lower: bool,
+    pub(super) has_upper: bool,
+    /// How often it changes between letters and digits.
+    pub(super) switches: usize,
+}
+
+impl Word {
+    fn of(start: usize, bytes: &[u8]) -> Self {
+        let is_switch = |pair: &&[u8]| pair[0].is_ascii_digit() != pair[1].is_ascii_digit();
+        Self {
+            start,
+            end: start + bytes.len(),
+            is_hex: bytes.iter().all(u8::is_ascii_hexdigit),
+            has_digit: bytes.iter().any(u8::is_ascii_digit),
+            has_lower: bytes.iter().any(u8::is_ascii_lowercase),
+            has_upper: bytes.iter().any(u8::is_ascii_uppercase),
+            switches: bytes.windows(2).filter(is_switch).count(),
+        }
+    }
+
+    /// Returns the number of bytes, joints included.
+    pub(super) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Returns whether it looks like no word of a language.
+    pub(super) fn is_random(&self) -> bool {
+        let is_mixed = self.has_lower && self.has_upper;
+        self.switches >= 3 && (is_mixed || self.len() >= 6)
+    }
+
+    /// Returns both words as one.
+    pub(super) fn join(self, next: Self) -> Self {
+        Self {
+            start: self.start,
+            end: next.end,
+            is_hex: self.is_hex && next.is_hex,
+            has_digit: self.has_digit || next.has_digit,
+            has_lower: self.has_lower || next.has_lower,
+            has_upper: self.has_upper || next.has_upper,
+            switches: self.switches + next.switches,
+        }
     }
 }
 

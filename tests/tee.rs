@@ -1,0 +1,177 @@
+//! What the pipeline makes of requests, seen from outside: never a change to forwarding, one counted outcome per event.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use testkit::{Behaviour, Listening, SdkRequest};
+
+use crate::stage::{PATIENCE, Stage};
+
+#[path = "support/stage.rs"]
+mod stage;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unreadable_bodies_are_forwarded_untouched_and_counted() {
+    let stage = Stage::start("").await;
+    let deep = [b"{\"message\":".as_slice(), &b"[".repeat(100_000)].concat();
+    let cases: [(&str, &str, Vec<u8>, &str); 7] = [
+        ("gzip", "envelope", b"\x1f\x8b\x08 not gzip".to_vec(), "undecodable"),
+        ("gzip", "envelope", gzip(b"{}\n{\"type\":\"event\"}\n{}")[..20].to_vec(), "undecodable"),
+        ("foo", "store", b"{}".to_vec(), "undecodable"),
+        ("gzip", "envelope", gzip(&vec![b' '; 40 << 20]), "undecodable"),
+        ("", "store", b"\x00\xff not json".to_vec(), "unparsable"),
+        ("", "store", deep, "unparsable"),
+        ("", "envelope", b"no envelope".to_vec(), "unparsable"),
+    ];
+
+    for (coding, endpoint, body, _) in &cases {
+        let request = SdkRequest::new("POST", format!("/api/1/{endpoint}/"))
+            .header("Content-Encoding", coding.to_string())
+            .body(body.clone());
+
+        assert_eq!(stage.send(&request).await, 200);
+    }
+
+    for outcome in ["undecodable", "unparsable"] {
+        let expected = cases.iter().filter(|case| case.3 == outcome).count();
+        let line = format!("sentry_notice_events_total{{outcome=\"{outcome}\"}} {expected}");
+        stage.wait_for_count(&line).await;
+    }
+    let bodies: Vec<Bytes> = stage.sentry.received().into_iter().map(|received| received.body).collect();
+    let sent: Vec<Vec<u8>> = cases.into_iter().map(|case| case.2).collect();
+    assert!(bodies == sent, "a body was changed on its way");
+    assert!(stage.robots.messages().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentrys_verdict_decides_what_may_alert() {
+    let stage = Stage::start("").await;
+    let (mut alerting, mut silent) = (0, 0);
+
+    for (number, status) in [200, 429, 400, 401, 403, 404, 413, 500].into_iter().enumerate() {
+        stage.sentry.script().next(Behaviour::status(status));
+
+        assert_eq!(stage.send(&message(&format!("issue {number}"))).await, status);
+
+        match status {
+            200 | 429 => alerting += 1,
+            _ => silent += 1,
+        }
+    }
+
+    stage.wait_for_count(&format!("sentry_notice_events_total{{outcome=\"queued\"}} {alerting}")).await;
+    stage.wait_for_count(&format!("sentry_notice_events_total{{outcome=\"not_accepted\"}} {silent}")).await;
+    assert_eq!(stage.robots.wait_for(alerting, PATIENCE).await.unwrap().len(), alerting);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_alert_while_sentry_is_down() {
+    let stage = Stage::start("").await;
+    stage.sentry.listen(Listening::Refusing).await.unwrap();
+
+    let status = stage.send(&message("boom")).await;
+
+    assert_eq!(status, 503);
+    assert!(stage.robots.wait_for(1, PATIENCE).await.unwrap()[0].text.contains("boom"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_robot_does_not_hold_up_forwarding() {
+    let stage = Stage::start("").await;
+    stage.robots.script().always(Behaviour::hang());
+
+    let sending = async {
+        for number in 0..500 {
+            assert_eq!(stage.send(&message(&format!("issue {number}"))).await, 200);
+        }
+    };
+
+    tokio::time::timeout(PATIENCE, sending).await.expect("forwarding goes on");
+    stage.wait_for_count("sentry_notice_events_total{outcome=\"queued\"} 500").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_into_the_tap_is_forwarded_and_counted() {
+    let stage = Stage::start("[tee]\nmax_body = \"1KiB\"").await;
+
+    let status = stage.send(&message(&"x".repeat(2_000))).await;
+
+    assert_eq!((status, stage.sentry.received().len()), (200, 1));
+    stage.wait_for_count("sentry_notice_tee_dropped_total{reason=\"too_large\"} 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_event_id_speaks_once_however_often_it_comes() {
+    let stage = Stage::start("").await;
+    let request = message("boom");
+
+    stage.send(&request).await;
+    stage.send(&request).await;
+
+    stage.wait_for_count("sentry_notice_events_total{outcome=\"held_duplicate\"} 1").await;
+    assert_eq!(stage.sentry.received().len(), 2);
+    assert_eq!(stage.robots.wait_for(1, PATIENCE).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn levels_decide_as_in_sentry() {
+    let stage = Stage::start("").await;
+    let cases = [
+        ("", true),
+        (r#","level":"error""#, true),
+        (r#","level":"fatal""#, true),
+        (r#","level":"critical""#, true),
+        (r#","level":40"#, true),
+        (r#","level":50"#, true),
+        (r#","level":"ERROR""#, true),
+        (r#","level":null"#, true),
+        (r#","level":"warning""#, false),
+        (r#","level":"info""#, false),
+        (r#","level":"log""#, false),
+        (r#","level":"debug""#, false),
+        (r#","level":30"#, false),
+    ];
+
+    for (number, (level, _)) in cases.iter().enumerate() {
+        let body = format!(r#"{{"message":"issue number {number}","fingerprint":["{number}"]{level}}}"#);
+        stage.send(&SdkRequest::new("POST", "/api/1/store/").body(body)).await;
+    }
+
+    let alerting = cases.iter().filter(|case| case.1).count();
+    let silent = cases.len() - alerting;
+    stage.wait_for_count(&format!("sentry_notice_events_total{{outcome=\"queued\"}} {alerting}")).await;
+    stage.wait_for_count(&format!("sentry_notice_events_total{{outcome=\"not_alertable\"}} {silent}")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopping_delivers_what_was_decided() {
+    let stage = Stage::start("").await;
+
+    for number in 0..10 {
+        stage.send(&message(&format!("issue {number}"))).await;
+    }
+    let robots = std::sync::Arc::clone(&stage.robots);
+    let stopped = stage.stop().await;
+
+    assert_eq!(stopped.undelivered, 0);
+    assert_eq!(robots.messages().len(), 10);
+}
+
+/// A message of an issue of its own, with an event id that follows from its text.
+fn message(text: &str) -> SdkRequest {
+    let mut id = [0_u8; 16];
+    text.bytes().enumerate().for_each(|(index, byte)| id[index % 16] = id[index % 16].wrapping_mul(31) ^ byte);
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let body = format!(r#"{{"event_id":"{id}","message":"{text}","fingerprint":["{text}"]}}"#);
+    SdkRequest::new("POST", "/api/1/store/?sentry_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").body(body)
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}

@@ -20,6 +20,8 @@
 
 #[path = "forward/arguments.rs"]
 mod arguments;
+#[path = "forward/body.rs"]
+mod body;
 #[path = "forward/client.rs"]
 mod client;
 #[path = "forward/compare.rs"]

@@ -131,6 +131,9 @@ async fn notes(all: &[Series], report: &mut Report) {
                 "  {name}: ERRORS, figures are worthless: {failure}"
             ));
         }
+        if let Some(roles) = series.cpu_by_role() {
+            report.line(&format!("  {name}: CPU µs/req of threads: {roles}"));
+        }
         if let Some(admin) = series.running.admin {
             match sample::metrics(admin).await {
                 Ok(metrics) => report.line(&format!("  {name}: {}", pipeline(&metrics))),
@@ -189,6 +192,23 @@ fn compare(cell: Cell, all: &[Series], ratios: &mut Table) {
 impl Series {
     fn errors(&self) -> u64 {
         self.samples.iter().map(|sample| sample.errors).sum()
+    }
+
+    /// Returns the CPU per request of each role in words, if there are several.
+    fn cpu_by_role(&self) -> Option<String> {
+        let roles = &self.samples.last()?.cpu_by_role;
+        let middle = |role: &str| {
+            let of_role = |sample: &Sample| {
+                let found = sample.cpu_by_role.iter().find(|(name, _)| name == role);
+                found.map_or(f64::NAN, |(_, cpu)| *cpu)
+            };
+            format!(
+                "{role} {}",
+                number(median(self.samples.iter().map(of_role)), 1)
+            )
+        };
+        let words: Vec<String> = roles.iter().map(|(role, _)| middle(role)).collect();
+        (words.len() > 1).then(|| words.join(", "))
     }
 
     fn last_memory(&self) -> Option<Memory> {

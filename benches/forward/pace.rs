@@ -18,9 +18,10 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::body::mixed;
 use crate::client::Client;
 use crate::load::Tally;
-use crate::payload::{Prepared, mixed};
+use crate::payload::Prepared;
 
 /// When requests come.
 #[derive(Debug, Clone, Copy)]

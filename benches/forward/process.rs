@@ -1,6 +1,6 @@
 //! A program that is measured: started in its own directory, watched through /proc, never left behind.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,8 +19,17 @@ use crate::Outcome;
 pub(crate) struct Process {
     child: Child,
     directory: TempDir,
-    /// CPU time of each thread that was ever seen, so that one that has ended still counts.
-    threads: HashMap<u32, Duration>,
+    /// Each thread that was ever seen, so that one that has ended still counts.
+    threads: HashMap<u32, Thread>,
+}
+
+/// CPU time by what threads are for: their names without numbers, `forward-0` as `forward`.
+pub(crate) type CpuByRole = BTreeMap<String, Duration>;
+
+#[derive(Debug)]
+struct Thread {
+    role: String,
+    cpu: Duration,
 }
 
 /// Resident memory of all processes of a tree, in bytes. Pages that they share count once for each.
@@ -85,11 +94,18 @@ impl Process {
     /// Returns the CPU time of all threads of all processes, since each started.
     pub(crate) fn cpu(&mut self) -> Duration {
         for process in self.tree() {
-            for (thread, time) in thread_times(process) {
-                self.threads.insert(thread, time);
-            }
+            self.threads.extend(threads(process));
         }
-        self.threads.values().sum()
+        self.threads.values().map(|thread| thread.cpu).sum()
+    }
+
+    /// Returns [`Process::cpu`] as it was when last looked at, by role.
+    pub(crate) fn cpu_by_role(&self) -> CpuByRole {
+        let mut roles = CpuByRole::new();
+        for thread in self.threads.values() {
+            *roles.entry(thread.role.clone()).or_default() += thread.cpu;
+        }
+        roles
     }
 
     /// Waits until the program uses no CPU any more, as far as that happens soon; returns [`Process::cpu`].
@@ -211,8 +227,8 @@ fn parents() -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// Returns how long each thread of a process has run. Source: proc(5), the first field of `schedstat`, nanoseconds.
-fn thread_times(process: u32) -> Vec<(u32, Duration)> {
+/// Returns the threads of a process. Source: proc(5), the first field of `schedstat`, nanoseconds.
+fn threads(process: u32) -> Vec<(u32, Thread)> {
     let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
         return Vec::new();
     };
@@ -222,7 +238,13 @@ fn thread_times(process: u32) -> Vec<(u32, Duration)> {
             let number = path.file_name()?.to_str()?.parse().ok()?;
             let schedstat = fs::read_to_string(path.join("schedstat")).ok()?;
             let nanoseconds = schedstat.split_whitespace().next()?.parse().ok()?;
-            Some((number, Duration::from_nanos(nanoseconds)))
+            let name = fs::read_to_string(path.join("comm")).ok()?;
+            let is_number = |end: char| end.is_ascii_digit() || end == '-' || end == '\n';
+            let thread = Thread {
+                role: name.trim_end_matches(is_number).to_owned(),
+                cpu: Duration::from_nanos(nanoseconds),
+            };
+            Some((number, thread))
         })
         .collect()
 }

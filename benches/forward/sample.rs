@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::Outcome;
 use crate::load::{self, Tally};
 use crate::payload::Prepared;
-use crate::process::Memory;
+use crate::process::{CpuByRole, Memory, Process};
 use crate::target::Running;
 
 /// What one turn showed.
@@ -27,6 +27,8 @@ pub(crate) struct Sample {
     pub(crate) p99: f64,
     /// Microseconds per request; no number without a process.
     pub(crate) cpu: f64,
+    /// Microseconds per request of the threads of each role.
+    pub(crate) cpu_by_role: Vec<(String, f64)>,
     pub(crate) memory: Option<Memory>,
     /// Requests without the right answer, and those that arrived more or less often than they were answered.
     pub(crate) errors: u64,
@@ -44,6 +46,7 @@ pub(crate) async fn take(
         .await
         .map_err(|error| format!("{}: {error}", running.target.name()))?;
     let before = settled(running).await;
+    let roles_before = roles(running);
     let arrived_before = running.door.arrived();
     let tally = load::run(&mut clients, prepared, time).await;
     let after = settled(running).await;
@@ -58,11 +61,16 @@ pub(crate) async fn take(
         failure: tally.failure.clone().or(failure),
         memory: running.process.as_ref().map(|process| process.memory()),
         cpu: match (before, after) {
-            (Some(before), Some(after)) => {
-                (after - before).as_secs_f64() * 1e6 / tally.requests as f64
-            }
+            (Some(before), Some(after)) => each(after - before, &tally),
             _ => f64::NAN,
         },
+        cpu_by_role: roles(running)
+            .into_iter()
+            .map(|(role, cpu)| {
+                let before = roles_before.get(&role).copied().unwrap_or_default();
+                (role, each(cpu - before, &tally))
+            })
+            .collect(),
         ..of(&tally)
     })
 }
@@ -76,10 +84,24 @@ fn of(tally: &Tally) -> Sample {
         p50: tally.latencies.quantile(0.5),
         p99: tally.latencies.quantile(0.99),
         cpu: f64::NAN,
+        cpu_by_role: Vec::new(),
         memory: None,
         errors: tally.failures,
         failure: None,
     }
+}
+
+/// Returns the microseconds per request.
+fn each(cpu: Duration, tally: &Tally) -> f64 {
+    cpu.as_secs_f64() * 1e6 / tally.requests as f64
+}
+
+fn roles(running: &Running) -> CpuByRole {
+    running
+        .process
+        .as_ref()
+        .map(Process::cpu_by_role)
+        .unwrap_or_default()
 }
 
 async fn settled(running: &mut Running) -> Option<Duration> {
@@ -111,7 +133,8 @@ pub(crate) fn counted(metrics: &str, name: &str) -> f64 {
             .filter(|rest| rest.starts_with(['{', ' ']))?;
         rest.rsplit_once(' ')?.1.parse::<f64>().ok()
     });
-    samples.sum()
+    // Not `sum`, which is -0 where there is nothing to add.
+    samples.fold(0.0, |sum, sample| sum + sample)
 }
 
 const METRICS_TIMEOUT: Duration = Duration::from_secs(5);

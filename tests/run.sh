@@ -41,7 +41,7 @@ main() {
     quietly lints cargo clippy --workspace --all-targets --locked -- -D warnings
     quietly documentation env RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked
     quietly 'build of the tests' cargo test --workspace --locked --no-run
-    step tests cargo test --workspace --locked
+    step tests cargo test --workspace --locked --no-fail-fast
     if [[ ! $fast ]]; then
         quietly 'release build' cargo build --release --locked
         step demo cargo run --release --locked --quiet -- demo --seconds 20

@@ -44,6 +44,11 @@ impl Engine {
         }
     }
 
+    /// Returns whether an event's kind and level may alert at all: asked before the event is grouped.
+    pub fn may_alert(&self, event: &Event<'_>) -> bool {
+        self.config.borrow().may_alert(event)
+    }
+
     /// Takes one event and returns what became of it.
     ///
     /// Never waits for a robot: what is to be said is handed to the outbox.

@@ -29,6 +29,8 @@ pub struct Config {
     pub proxy: proxy::Config,
     /// What is copied into the alert pipeline.
     pub tee: TeeConfig,
+    /// Which events are the same issue.
+    pub grouping: grouping::Config,
     /// When and to whom to speak.
     pub alert: alert::Config,
     /// The robots, by name.
@@ -110,6 +112,7 @@ impl Default for Config {
         Self {
             proxy: proxy::Config::default(),
             tee: TeeConfig::default(),
+            grouping: grouping::Config::default(),
             alert: alert::Config::default(),
             robots: BTreeMap::new(),
             retention: Duration::from_secs(30 * 24 * 60 * 60),

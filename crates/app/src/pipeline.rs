@@ -7,21 +7,23 @@ use alert::{Engine, Metrics, Outcome, Sight};
 use proxy::{Captured, Captures};
 use tokio::sync::watch;
 
-use crate::config::TeeConfig;
+use crate::settings::Reading;
 
 /// Takes captured requests one by one; each of their events ends in exactly one counted outcome.
 pub(crate) struct Pipeline {
-    tee: watch::Receiver<TeeConfig>,
-    grouping: grouping::Config,
+    reading: watch::Receiver<Arc<Reading>>,
     engine: Engine,
     metrics: Metrics,
 }
 
 impl Pipeline {
-    pub(crate) fn new(tee: watch::Receiver<TeeConfig>, engine: Engine, metrics: Metrics) -> Self {
+    pub(crate) fn new(
+        reading: watch::Receiver<Arc<Reading>>,
+        engine: Engine,
+        metrics: Metrics,
+    ) -> Self {
         Self {
-            tee,
-            grouping: grouping::Config::default(),
+            reading,
             engine,
             metrics,
         }
@@ -45,8 +47,8 @@ impl Pipeline {
     }
 
     async fn handle(&self, captured: &Captured) -> Vec<Outcome> {
-        let tee = self.tee.borrow().clone();
-        let Ok(body) = decode(captured, tee.max_decoded) else {
+        let reading = Arc::clone(&self.reading.borrow());
+        let Ok(body) = decode(captured, reading.tee.max_decoded) else {
             return vec![Outcome::Undecodable];
         };
         let Ok(parsed) = event::parse_body(&body, captured.endpoint.kind) else {
@@ -58,11 +60,15 @@ impl Pipeline {
         let mut outcomes: Vec<Outcome> =
             parsed.faults.iter().map(|_| Outcome::Unparsable).collect();
         for event in &parsed.events {
-            if !tee.may_alert(captured.verdict) {
+            if !reading.tee.may_alert(captured.verdict) {
                 outcomes.push(Outcome::NotAccepted);
                 continue;
             }
-            let group = grouping::group(event, &self.grouping);
+            if !self.engine.may_alert(event) {
+                outcomes.push(Outcome::NotAlertable);
+                continue;
+            }
+            let group = grouping::group(event, &reading.grouping);
             let sight = Sight {
                 event,
                 project,

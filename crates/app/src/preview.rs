@@ -7,7 +7,7 @@ use bytes::Bytes;
 use dingtalk::RobotConfig;
 use event::model::Event;
 use event::{EndpointKind, ProjectId};
-use grouping::Group;
+use grouping::{Explanation, Group};
 use http::HeaderMap;
 use state::IssueKey;
 
@@ -18,8 +18,10 @@ use crate::config::Config;
 pub struct Preview {
     /// The facts a card may show.
     pub subject: Subject,
-    /// Its group, with the reason.
+    /// Its group.
     pub group: Group,
+    /// Why it is in that group.
+    pub explanation: Explanation,
     /// Whether its kind and level may alert.
     pub is_alertable: bool,
     /// Names of the route's steps, root first; empty when it does not alert.
@@ -65,7 +67,7 @@ fn preview_event(
     project: ProjectId,
     now: SystemTime,
 ) -> Preview {
-    let group = grouping::group(event, &grouping::Config::default());
+    let group = grouping::group(event, &config.grouping);
     let sight = Sight {
         event,
         project,
@@ -98,6 +100,7 @@ fn preview_event(
         .collect();
     Preview {
         subject,
+        explanation: grouping::explain(event, &config.grouping),
         group,
         is_alertable,
         route,

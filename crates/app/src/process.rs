@@ -83,7 +83,7 @@ impl App {
         let health = outbox.health();
         let settings = Settings::new(&config);
         let engine = Engine::new(settings.alert(), Arc::clone(&store), outbox);
-        let pipeline = Pipeline::new(settings.tee(), engine, alert_metrics);
+        let pipeline = Pipeline::new(settings.reading(), engine, alert_metrics);
 
         let (tap, captures) = proxy::tap::channel(config.tee.memory);
         let proxy = Proxy::bind(config.proxy, tap, proxy_metrics)?;

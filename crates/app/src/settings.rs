@@ -10,8 +10,14 @@ use crate::config::{Config, TeeConfig};
 pub(crate) struct Settings {
     config: Config,
     alert: watch::Sender<Arc<alert::Config>>,
-    tee: watch::Sender<TeeConfig>,
+    reading: watch::Sender<Arc<Reading>>,
     upstream: watch::Sender<String>,
+}
+
+/// How captured requests are read.
+pub(crate) struct Reading {
+    pub(crate) tee: TeeConfig,
+    pub(crate) grouping: grouping::Config,
 }
 
 /// Why a new configuration is not obeyed; the old one stays in force as a whole.
@@ -29,7 +35,7 @@ impl Settings {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             alert: watch::Sender::new(Arc::new(config.alert.clone())),
-            tee: watch::Sender::new(config.tee.clone()),
+            reading: watch::Sender::new(Arc::new(Reading::of(config))),
             upstream: watch::Sender::new(config.proxy.upstream.url.to_string()),
             config: config.clone(),
         }
@@ -39,8 +45,8 @@ impl Settings {
         self.alert.subscribe()
     }
 
-    pub(crate) fn tee(&self) -> watch::Receiver<TeeConfig> {
-        self.tee.subscribe()
+    pub(crate) fn reading(&self) -> watch::Receiver<Arc<Reading>> {
+        self.reading.subscribe()
     }
 
     pub(crate) fn upstream(&self) -> watch::Receiver<String> {
@@ -61,11 +67,20 @@ impl Settings {
         }
         proxy.reload(config.proxy.clone())?;
         self.alert.send_replace(Arc::new(config.alert.clone()));
-        self.tee.send_replace(config.tee.clone());
+        self.reading.send_replace(Arc::new(Reading::of(&config)));
         self.upstream
             .send_replace(config.proxy.upstream.url.to_string());
         self.config = config;
         Ok(())
+    }
+}
+
+impl Reading {
+    fn of(config: &Config) -> Self {
+        Self {
+            tee: config.tee.clone(),
+            grouping: config.grouping.clone(),
+        }
     }
 }
 

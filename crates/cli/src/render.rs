@@ -114,12 +114,10 @@ fn print_preview(file: &str, preview: &Preview) {
         location(preview).unwrap_or_default()
     ));
     print(format!("  hashes    {}", preview.group.hashes.join(" ")));
-    if let Some(reason) = preview.group.coarse {
-        print(format!(
-            "  coarse    {}: Sentry may split this group",
-            reason.as_str()
-        ));
-    }
+    let explanation = preview.explanation.to_string();
+    explanation
+        .lines()
+        .for_each(|line| print(format!("    {line}")));
     if !preview.is_alertable {
         print("  alert     none: its kind or level does not alert");
         return;

@@ -46,7 +46,7 @@ pub(super) fn config(mut root: Section, environment: &Environment) -> Config {
     config.alert.links = sentry(root.section("sentry"), &config.proxy.upstream.url);
     (config.alert.rule, config.alert.robots) = alert(root.section("alert"), &config.robots);
     root.later("mute", "use the repeat window until mutes come");
-    grouping(root.section("grouping"));
+    config.grouping = grouping(root.section("grouping"));
     own_notices(root.section("self"));
     config.admin = admin(root.section("admin"), defaults.admin, environment);
     config.log = log(root.section("log"), defaults.log);
@@ -394,11 +394,40 @@ fn alert(
     (rule, names)
 }
 
-fn grouping(mut section: Section) {
-    for key in ["rules_file", "fingerprints_file"] {
-        section.later(key, "only the built-in grouping is used");
+/// Reads the project's own rules; each fault in them is a problem at its own line.
+fn grouping(mut section: Section) -> grouping::Config {
+    let mut config = grouping::Config::default();
+    if let Some((file, text)) = rules(&mut section, "rules_file") {
+        match config.clone().with_enhancements(&text) {
+            Ok(extended) => config = extended,
+            Err(errors) => section.complain_in(&file, "rules_file", &errors),
+        }
+    }
+    if let Some((file, text)) = rules(&mut section, "fingerprints_file") {
+        match config.clone().with_fingerprints(&text) {
+            Ok(extended) => config = extended,
+            Err(errors) => section.complain_in(&file, "fingerprints_file", &errors),
+        }
     }
     section.finish();
+    config
+}
+
+/// Reads a file of rules: its name and its text.
+fn rules(section: &mut Section, key: &str) -> Option<(String, String)> {
+    section
+        .optional(key, text)
+        .filter(|name| !name.is_empty())
+        .and_then(|name| {
+            let read = std::fs::read_to_string(&name);
+            let read = read.map_err(|error| {
+                section.complain(
+                    key,
+                    &Wrong::new(format!("cannot read `{name}`: {error}"), ""),
+                );
+            });
+            Some((name, read.ok()?))
+        })
 }
 
 fn own_notices(mut section: Section) {

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use grouping::RuleErrors;
+
 use super::problem::{Origin, Problem, Wrong};
 use super::tree::{Node, Table, Value};
 
@@ -188,6 +190,21 @@ impl Section {
     /// Reports a problem of a key of this section.
     pub(super) fn complain(&self, key: &str, wrong: &Wrong) {
         self.findings.problem(self.finding(key, wrong));
+    }
+
+    /// Reports every fault of a file that a key names, at its line there.
+    pub(super) fn complain_in(&self, file: &str, key: &str, errors: &RuleErrors) {
+        for error in &errors.0 {
+            self.findings.problem(Problem {
+                origin: Origin::File {
+                    file: file.to_owned(),
+                    line: error.line,
+                },
+                key: self.full(key),
+                what: error.problem.to_string(),
+                hint: String::new(),
+            });
+        }
     }
 
     /// Reports something about a key that is worth knowing and does no harm.

@@ -236,6 +236,22 @@ fn known_keys_without_effect_are_accepted_and_named() {
 }
 
 #[test]
+fn faults_in_rule_files_are_reported_at_their_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = directory.path().join("rules.txt");
+    fs::write(&rules, "family:native function:log_* -app\nnonsense\n").unwrap();
+
+    let problems = texts(&format!(
+        "{MINIMAL}\n[grouping]\nrules_file = \"{}\"\n",
+        rules.display()
+    ));
+
+    let expected = format!("{}:2: grouping.rules_file: ", rules.display());
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with(&expected), "{problems:?}");
+}
+
+#[test]
 fn routes_need_projects_and_an_address() {
     let good = read(&format!(
         "{MINIMAL}\n[[upstream.route]]\nprojects = [\"42\", 43]\nurl = \"https://other.example.com\"\n"

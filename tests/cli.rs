@@ -148,6 +148,25 @@ fn render_reads_standard_input_and_needs_no_configuration() {
 }
 
 #[test]
+fn render_shows_a_card_without_any_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let event = directory.path().join("event.json");
+    std::fs::write(&event, SAMPLE_EVENT).unwrap();
+
+    let output = command(&["render", path(&event)])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+
+    let printed = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(
+        printed.contains("message   to preview:") && printed.contains("\"msgtype\": \"markdown\""),
+        "{printed}"
+    );
+}
+
+#[test]
 fn render_ends_with_1_when_a_file_is_no_event() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("x");

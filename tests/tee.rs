@@ -19,10 +19,25 @@ async fn unreadable_bodies_are_forwarded_untouched_and_counted() {
     let stage = Stage::start("").await;
     let deep = [b"{\"message\":".as_slice(), &b"[".repeat(100_000)].concat();
     let cases: [(&str, &str, Vec<u8>, &str); 7] = [
-        ("gzip", "envelope", b"\x1f\x8b\x08 not gzip".to_vec(), "undecodable"),
-        ("gzip", "envelope", gzip(b"{}\n{\"type\":\"event\"}\n{}")[..20].to_vec(), "undecodable"),
+        (
+            "gzip",
+            "envelope",
+            b"\x1f\x8b\x08 not gzip".to_vec(),
+            "undecodable",
+        ),
+        (
+            "gzip",
+            "envelope",
+            gzip(b"{}\n{\"type\":\"event\"}\n{}")[..20].to_vec(),
+            "undecodable",
+        ),
         ("foo", "store", b"{}".to_vec(), "undecodable"),
-        ("gzip", "envelope", gzip(&vec![b' '; 40 << 20]), "undecodable"),
+        (
+            "gzip",
+            "envelope",
+            gzip(&vec![b' '; 40 << 20]),
+            "undecodable",
+        ),
         ("", "store", b"\x00\xff not json".to_vec(), "unparsable"),
         ("", "store", deep, "unparsable"),
         ("", "envelope", b"no envelope".to_vec(), "unparsable"),
@@ -41,7 +56,12 @@ async fn unreadable_bodies_are_forwarded_untouched_and_counted() {
         let line = format!("sentry_notice_events_total{{outcome=\"{outcome}\"}} {expected}");
         stage.wait_for_count(&line).await;
     }
-    let bodies: Vec<Bytes> = stage.sentry.received().into_iter().map(|received| received.body).collect();
+    let bodies: Vec<Bytes> = stage
+        .sentry
+        .received()
+        .into_iter()
+        .map(|received| received.body)
+        .collect();
     let sent: Vec<Vec<u8>> = cases.into_iter().map(|case| case.2).collect();
     assert!(bodies == sent, "a body was changed on its way");
     assert!(stage.robots.messages().is_empty());
@@ -52,10 +72,16 @@ async fn sentrys_verdict_decides_what_may_alert() {
     let stage = Stage::start("").await;
     let (mut alerting, mut silent) = (0, 0);
 
-    for (number, status) in [200, 429, 400, 401, 403, 404, 413, 500].into_iter().enumerate() {
+    for (number, status) in [200, 429, 400, 401, 403, 404, 413, 500]
+        .into_iter()
+        .enumerate()
+    {
         stage.sentry.script().next(Behaviour::status(status));
 
-        assert_eq!(stage.send(&message(&format!("issue {number}"))).await, status);
+        assert_eq!(
+            stage.send(&message(&format!("issue {number}"))).await,
+            status
+        );
 
         match status {
             200 | 429 => alerting += 1,
@@ -63,9 +89,25 @@ async fn sentrys_verdict_decides_what_may_alert() {
         }
     }
 
-    stage.wait_for_count(&format!("sentry_notice_events_total{{outcome=\"queued\"}} {alerting}")).await;
-    stage.wait_for_count(&format!("sentry_notice_events_total{{outcome=\"not_accepted\"}} {silent}")).await;
-    assert_eq!(stage.robots.wait_for(alerting, PATIENCE).await.unwrap().len(), alerting);
+    stage
+        .wait_for_count(&format!(
+            "sentry_notice_events_total{{outcome=\"queued\"}} {alerting}"
+        ))
+        .await;
+    stage
+        .wait_for_count(&format!(
+            "sentry_notice_events_total{{outcome=\"not_accepted\"}} {silent}"
+        ))
+        .await;
+    assert_eq!(
+        stage
+            .robots
+            .wait_for(alerting, PATIENCE)
+            .await
+            .unwrap()
+            .len(),
+        alerting
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +118,11 @@ async fn errors_alert_while_sentry_is_down() {
     let status = stage.send(&message("boom")).await;
 
     assert_eq!(status, 503);
-    assert!(stage.robots.wait_for(1, PATIENCE).await.unwrap()[0].text.contains("boom"));
+    assert!(
+        stage.robots.wait_for(1, PATIENCE).await.unwrap()[0]
+            .text
+            .contains("boom")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,8 +136,12 @@ async fn a_hanging_robot_does_not_hold_up_forwarding() {
         }
     };
 
-    tokio::time::timeout(PATIENCE, sending).await.expect("forwarding goes on");
-    stage.wait_for_count("sentry_notice_events_total{outcome=\"queued\"} 500").await;
+    tokio::time::timeout(PATIENCE, sending)
+        .await
+        .expect("forwarding goes on");
+    stage
+        .wait_for_count("sentry_notice_events_total{outcome=\"queued\"} 500")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +151,9 @@ async fn what_does_not_fit_into_the_tap_is_forwarded_and_counted() {
     let status = stage.send(&message(&"x".repeat(2_000))).await;
 
     assert_eq!((status, stage.sentry.received().len()), (200, 1));
-    stage.wait_for_count("sentry_notice_tee_dropped_total{reason=\"too_large\"} 1").await;
+    stage
+        .wait_for_count("sentry_notice_tee_dropped_total{reason=\"too_large\"} 1")
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +164,9 @@ async fn one_event_id_speaks_once_however_often_it_comes() {
     stage.send(&request).await;
     stage.send(&request).await;
 
-    stage.wait_for_count("sentry_notice_events_total{outcome=\"held_duplicate\"} 1").await;
+    stage
+        .wait_for_count("sentry_notice_events_total{outcome=\"held_duplicate\"} 1")
+        .await;
     assert_eq!(stage.sentry.received().len(), 2);
     assert_eq!(stage.robots.wait_for(1, PATIENCE).await.unwrap().len(), 1);
 }
@@ -137,14 +191,25 @@ async fn levels_decide_as_in_sentry() {
     ];
 
     for (number, (level, _)) in cases.iter().enumerate() {
-        let body = format!(r#"{{"message":"issue number {number}","fingerprint":["{number}"]{level}}}"#);
-        stage.send(&SdkRequest::new("POST", "/api/1/store/").body(body)).await;
+        let body =
+            format!(r#"{{"message":"issue number {number}","fingerprint":["{number}"]{level}}}"#);
+        stage
+            .send(&SdkRequest::new("POST", "/api/1/store/").body(body))
+            .await;
     }
 
     let alerting = cases.iter().filter(|case| case.1).count();
     let silent = cases.len() - alerting;
-    stage.wait_for_count(&format!("sentry_notice_events_total{{outcome=\"queued\"}} {alerting}")).await;
-    stage.wait_for_count(&format!("sentry_notice_events_total{{outcome=\"not_alertable\"}} {silent}")).await;
+    stage
+        .wait_for_count(&format!(
+            "sentry_notice_events_total{{outcome=\"queued\"}} {alerting}"
+        ))
+        .await;
+    stage
+        .wait_for_count(&format!(
+            "sentry_notice_events_total{{outcome=\"not_alertable\"}} {silent}"
+        ))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,10 +229,16 @@ async fn stopping_delivers_what_was_decided() {
 /// A message of an issue of its own, with an event id that follows from its text.
 fn message(text: &str) -> SdkRequest {
     let mut id = [0_u8; 16];
-    text.bytes().enumerate().for_each(|(index, byte)| id[index % 16] = id[index % 16].wrapping_mul(31) ^ byte);
+    text.bytes()
+        .enumerate()
+        .for_each(|(index, byte)| id[index % 16] = id[index % 16].wrapping_mul(31) ^ byte);
     let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
     let body = format!(r#"{{"event_id":"{id}","message":"{text}","fingerprint":["{text}"]}}"#);
-    SdkRequest::new("POST", "/api/1/store/?sentry_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").body(body)
+    SdkRequest::new(
+        "POST",
+        "/api/1/store/?sentry_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    )
+    .body(body)
 }
 
 fn gzip(plain: &[u8]) -> Vec<u8> {

@@ -15,10 +15,10 @@ use crate::report::{fail, load, print, say};
 
 pub(crate) fn render(arguments: &RenderArguments) -> ExitCode {
     let mut sources = arguments.config.sources();
-    // An upstream is not needed to look at events, so that `render` works without any configuration.
+    // Without any configuration it shows the card of a robot with default settings.
     sources
         .fallbacks
-        .push(("upstream.url", "http://127.0.0.1".to_owned()));
+        .extend(STAND_INS.map(|(key, value)| (key, value.to_owned())));
     let config = match load(&sources) {
         Ok(loaded) => loaded.config,
         Err(code) => return code,
@@ -136,3 +136,13 @@ fn location(preview: &Preview) -> Option<&str> {
     let location = preview.subject.location.as_ref()?;
     Some(location.filename.as_str())
 }
+
+/// What stands in for the keys that a look at events needs and that nobody set.
+const STAND_INS: [(&str, &str); 3] = [
+    ("upstream.url", "https://sentry.example.com"),
+    (
+        "robot.preview.webhook",
+        "https://oapi.dingtalk.com/robot/send?access_token=preview",
+    ),
+    ("alert.robot", "preview"),
+];

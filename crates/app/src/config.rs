@@ -3,6 +3,8 @@
 //! [`Loaded::read`] reports every problem at once. Names, defaults and precedence (flags, then environment, then file,
 //! then default) are listed in the shipped `proxy.toml`.
 
+mod alerting;
+mod forwarding;
 mod load;
 mod problem;
 mod read;
@@ -12,6 +14,7 @@ mod section;
 mod tests;
 mod tree;
 mod units;
+mod values;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -255,6 +255,7 @@ async fn run_forwards_alerts_and_stops_on_sigterm() {
         "sentry_notice_messages_total{robot=\"oncall\",result=\"ok\"} 1",
     )
     .await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", proxy.child.id())).unwrap();
     let code = proxy.terminate();
 
     assert_eq!(answer.status, 200);
@@ -267,6 +268,15 @@ async fn run_forwards_alerts_and_stops_on_sigterm() {
     ] {
         assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
     }
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let files: Vec<&str> = files.split_whitespace().collect();
+    assert_eq!(
+        files[3], files[4],
+        "the soft limit of open files is the hard one"
+    );
     assert_eq!(code, Some(0));
 }
 

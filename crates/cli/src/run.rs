@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use app::{App, Config, Sources, Stopped};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
@@ -28,9 +29,22 @@ pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     if let Err(error) = app::telemetry::start(config.log) {
         return fail(&error);
     }
+    raise_descriptor_limit();
     match runtime().map(|runtime| runtime.block_on(serve(config, sources))) {
         Ok(code) => code,
         Err(error) => fail(&error),
+    }
+}
+
+/// Takes as many file descriptors as the system lets us have: each client is one, and each connection to Sentry.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, current = limit.current, "cannot raise the limit of file descriptors");
     }
 }
 

@@ -378,3 +378,239 @@ fn affected(range: Range, matched: &FrameSet) -> FrameSet {
 
 const FAMILIES: [Family; 3] = [Family::Native, Family::JavaScript, Family::Other];
 const UNKNOWN: &str = "<unknown>";
+
+#[cfg(test)]
+mod tests {
+    use event::model;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn built_in_rules_are_all_read() {
+        assert!(Rules::built_in().modifiers.len() > 100);
+        assert!(Rules::built_in().updaters.len() > 10);
+    }
+
+    #[test]
+    fn dependencies_and_frameworks_are_out_of_app() {
+        let cases = [
+            (
+                "python",
+                "",
+                "",
+                "/opt/venv/lib/python3.12/site-packages/django/core.py",
+            ),
+            (
+                "php",
+                "",
+                "",
+                "/srv/shop/vendor/laravel/framework/Kernel.php",
+            ),
+            ("go", "", "", "/root/go/pkg/mod/github.com/x/y.go"),
+            (
+                "node",
+                "",
+                "",
+                "/srv/shop/node_modules/express/lib/router.js",
+            ),
+            ("javascript", "", "", "https://unpkg.com/react@18/react.js"),
+            ("java", "org.springframework.web.Dispatcher", "doGet", ""),
+            ("java", "kotlinx.coroutines.Task", "run", ""),
+            ("native", "", "std::panicking::try", ""),
+            ("dart", "", "", "package:flutter/src/widgets/framework.dart"),
+        ];
+        for (platform, module, function, path) in cases {
+            let found = marked("", platform, &[frame(module, function, path, Some(true))]);
+            assert!(
+                found.in_app.is_empty(),
+                "{platform} {module} {function} {path}"
+            );
+        }
+        let own = marked(
+            "",
+            "python",
+            &[frame("shop.views", "pay", "/srv/shop/views.py", Some(true))],
+        );
+        assert_eq!(own.in_app.count(), 1);
+    }
+
+    #[test]
+    fn calls_within_a_library_fold_into_the_first() {
+        let frames =
+            ["main", "std::a", "std::b", "app::f", "std::c"].map(|name| frame("", name, "", None));
+
+        assert_eq!(counting("", "native", &frames), [0, 1, 3, 4]);
+    }
+
+    #[test]
+    fn thread_starts_and_what_follows_an_abort_do_not_count() {
+        let names = [
+            "boost::x",
+            "_pthread_start",
+            "app::run",
+            "abort",
+            "__pthread_kill",
+        ];
+
+        assert_eq!(
+            counting("", "native", &names.map(|name| frame("", name, "", None))),
+            [2]
+        );
+    }
+
+    #[test]
+    fn rules_of_the_project_win() {
+        let frames = [frame("", "f", "/x/site-packages/y.py", Some(true))];
+
+        assert_eq!(
+            marked("path:**/y.py +app", "python", &frames)
+                .in_app
+                .count(),
+            1
+        );
+        assert_eq!(counting("function:f -group", "python", &frames), [0; 0]);
+    }
+
+    #[test]
+    fn neighbours_negation_and_absence_are_told_apart() {
+        let names = ["a", "b", "c"].map(|name| frame("", name, "", None));
+
+        assert_eq!(
+            counting("[ function:a ] | function:b -group", "python", &names),
+            [0, 2]
+        );
+        assert_eq!(
+            counting("function:b | [ function:c ] -group", "python", &names),
+            [0, 2]
+        );
+        assert_eq!(
+            counting("[ !function:x ] | family:other -group", "python", &names),
+            [0]
+        );
+        assert_eq!(counting("!module:* -group", "python", &names), [0; 0]);
+        assert_eq!(
+            counting(
+                "function:<unknown> -group",
+                "python",
+                &[frame("", "", "/x", None)]
+            ),
+            [0; 0]
+        );
+        assert_eq!(counting("app:no -group", "python", &names), [0; 0]);
+        assert_eq!(counting("category:* -group", "python", &names), [0, 1, 2]);
+    }
+
+    #[test]
+    fn limits_keep_the_frames_next_to_the_crash() {
+        let names = ["a", "b", "c"].map(|name| frame("", name, "", None));
+
+        assert_eq!(
+            counting("function:a max-frames=2", "python", &names),
+            [1, 2]
+        );
+        assert_eq!(
+            counting("function:a max-frames=0", "python", &names),
+            [0, 1, 2]
+        );
+        let updates = marked("function:a min-frames=3", "python", &names);
+        assert_eq!(
+            (
+                updates.is_too_short(0),
+                updates.is_too_short(2),
+                updates.is_too_short(3)
+            ),
+            (None, Some(3), None)
+        );
+    }
+
+    #[test]
+    fn exception_matchers_read_unknown_for_what_is_missing() {
+        let models = [frame("", "a", "", None)];
+        let frames = frames_of("python", &models);
+        let rules = Rules::parse("error.type:<unknown> error.value:b* -group").unwrap();
+        let texts = ExceptionTexts {
+            value: Some("broken"),
+            ..ExceptionTexts::default()
+        };
+
+        let mut all = FrameSet::from_fn(1, |_| true);
+        Updates::of(&frames, texts, &[&rules]).apply(&mut all);
+
+        assert!(all.is_empty());
+    }
+
+    proptest! {
+        /// The end result of going frame by frame, as Sentry does.
+        #[test]
+        fn flags_end_as_if_set_frame_by_frame(
+            matched in prop::collection::vec(any::<bool>(), 1..150),
+            start in any::<bool>(),
+            actions in prop::collection::vec((any::<bool>(), 0..3), 1..4),
+        ) {
+            let len = matched.len();
+            let range = |number| [Range::Own, Range::Up, Range::Down][number as usize];
+            let actions: Vec<Action> = actions
+                .iter()
+                .map(|(value, number)| Action::Flag { flag: Flag::Group, value: *value, range: range(*number) })
+                .collect();
+
+            let mut slow = vec![start; len];
+            for at in (0..len).filter(|at| matched[*at]) {
+                for action in &actions {
+                    let Action::Flag { value, range, .. } = action else { continue };
+                    match range {
+                        Range::Own => slow[at] = *value,
+                        Range::Up => slow[at + 1..].fill(*value),
+                        Range::Down => slow[..at].fill(*value),
+                    }
+                }
+            }
+            let mut fast = FrameSet::from_fn(len, |_| start);
+            let set = FrameSet::from_fn(len, |at| matched[at]);
+            if !set.is_empty() {
+                apply_flags(&actions, Flag::Group, &set, &mut fast);
+            }
+
+            prop_assert_eq!(fast, FrameSet::from_fn(len, |at| slow[at]));
+        }
+    }
+
+    fn frame(
+        module: &str,
+        function: &str,
+        path: &str,
+        in_app: Option<bool>,
+    ) -> model::Frame<'static> {
+        let text = |text: &str| Some(text.to_owned().into());
+        model::Frame {
+            module: text(module),
+            function: text(function),
+            abs_path: text(path),
+            in_app,
+            ..model::Frame::default()
+        }
+    }
+
+    fn frames_of<'e>(platform: &'e str, frames: &'e [model::Frame<'e>]) -> Vec<Frame<'e>> {
+        frames
+            .iter()
+            .map(|frame| Frame::new(frame, platform))
+            .collect()
+    }
+
+    fn marked(rules: &str, platform: &str, frames: &[model::Frame<'_>]) -> Updates<'static> {
+        let rules: &'static Rules = Box::leak(Box::new(Rules::parse(rules).unwrap()));
+        Updates::of(
+            &frames_of(platform, frames),
+            ExceptionTexts::default(),
+            &[Rules::built_in(), rules],
+        )
+    }
+
+    fn counting(rules: &str, platform: &str, frames: &[model::Frame<'_>]) -> Vec<usize> {
+        let mut counting = FrameSet::from_fn(frames.len(), |_| true);
+        marked(rules, platform, frames).apply(&mut counting);
+        counting.iter().collect()
+    }
+}

@@ -4,6 +4,8 @@
 
 use crate::Group;
 use crate::component::Component;
+use event::model::Event;
+
 use crate::config::Config;
 use crate::explain::{Explanation, Method, Variant};
 use crate::fingerprint::{Fingerprint, Kind, Origin, expand_title};
@@ -31,10 +33,11 @@ impl<'p> Evaluation<'p> {
     /// Returns the event's group.
     pub(crate) fn group(&self) -> Group {
         let (_, hashes) = self.hashes();
+        let stored = self.prepared.as_stored();
         Group {
             hashes,
-            title: self.title(),
-            culprit: event::title::culprit(self.prepared.event),
+            title: self.title(&stored),
+            culprit: event::title::culprit(&stored),
             coarse: self.prepared.coarse().filter(|_| self.uses_frames()),
         }
     }
@@ -117,8 +120,7 @@ impl<'p> Evaluation<'p> {
         self.prepared.event.checksum.is_none() && self.fingerprint.kind() != Kind::Custom
     }
 
-    fn title(&self) -> String {
-        let event = self.prepared.event;
+    fn title(&self, event: &Event<'_>) -> String {
         if let Origin::Rule(rule) = self.fingerprint.origin
             && let Some(template) = &rule.title
         {
@@ -141,5 +143,205 @@ fn checksum_hash(checksum: &str) -> String {
     match is_hash {
         true => checksum.to_owned(),
         false => hash([checksum]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::model::{Exception, Frame, LogEntry, Stacktrace};
+
+    use crate::{CoarseReason, explain, group};
+
+    use super::*;
+
+    fn raised_in(function: &'static str, value: &'static str) -> Event<'static> {
+        let frame = Frame {
+            module: Some("shop.views".into()),
+            function: Some(function.into()),
+            in_app: Some(true),
+            ..Frame::default()
+        };
+        let exception = Exception {
+            ty: Some("ValueError".into()),
+            value: Some(value.into()),
+            stacktrace: Some(Stacktrace {
+                frames: vec![frame],
+            }),
+            ..Exception::default()
+        };
+        Event {
+            exceptions: vec![exception],
+            platform: "python".into(),
+            ..Event::default()
+        }
+    }
+
+    fn hashes(event: &Event<'_>) -> Vec<String> {
+        group(event, &Config::default()).hashes
+    }
+
+    #[test]
+    fn an_event_without_content_gets_the_fallback_hash() {
+        assert_eq!(
+            hashes(&Event::default()),
+            ["d41d8cd98f00b204e9800998ecf8427e"]
+        );
+        assert_eq!(
+            explain(&Event::default(), &Config::default()).method,
+            Method::Fallback
+        );
+    }
+
+    #[test]
+    fn a_checksum_of_32_hex_digits_is_the_hash() {
+        let event = |checksum: &'static str| Event {
+            checksum: Some(checksum.into()),
+            ..raised_in("pay", "a")
+        };
+
+        assert_eq!(
+            hashes(&event("acbd18db4cc2f85cedef654fccc4a4d8")),
+            ["acbd18db4cc2f85cedef654fccc4a4d8"]
+        );
+        assert_eq!(hashes(&event("foo")), ["acbd18db4cc2f85cedef654fccc4a4d8"]);
+        assert_eq!(
+            explain(&event("foo"), &Config::default()).method,
+            Method::Checksum
+        );
+    }
+
+    #[test]
+    fn a_fingerprint_replaces_or_extends_what_is_found() {
+        let custom = Event {
+            fingerprint: vec!["mine".into()],
+            ..raised_in("pay", "a")
+        };
+        let extended = Event {
+            fingerprint: vec!["{{ default }}".into(), "mine".into()],
+            ..raised_in("pay", "a")
+        };
+
+        assert_eq!(hashes(&custom), [hash(["mine"])]);
+        assert_eq!(
+            hashes(&extended),
+            [hash(["ValueError", "shop.views", "pay", "mine"])]
+        );
+        assert_eq!(
+            explain(&custom, &Config::default()).method,
+            Method::CustomFingerprint
+        );
+        assert_eq!(
+            explain(&extended, &Config::default()).method,
+            Method::HybridFingerprint
+        );
+    }
+
+    #[test]
+    fn the_title_of_a_rule_wins_over_every_other() {
+        let rules = "error.type:ValueError -> values title=\"Bad value: {{ error.value }}\"";
+        let config = Config::default().with_fingerprints(rules).unwrap();
+
+        let found = group(&raised_in("pay", "17"), &config);
+
+        assert_eq!(found.title, "Bad value: 17");
+        assert_eq!(found.hashes, [hash(["values"])]);
+    }
+
+    #[test]
+    fn the_culprit_is_the_last_frame_that_rules_leave_in_app() {
+        let mut event = raised_in("pay", "a");
+        let installed = Frame {
+            module: Some("requests.api".into()),
+            function: Some("get".into()),
+            abs_path: Some("/venv/lib/python3/site-packages/requests/api.py".into()),
+            in_app: Some(true),
+            ..Frame::default()
+        };
+        event.exceptions[0]
+            .stacktrace
+            .as_mut()
+            .unwrap()
+            .frames
+            .push(installed);
+
+        assert_eq!(
+            group(&event, &Config::default()).culprit,
+            "shop.views in pay"
+        );
+    }
+
+    #[test]
+    fn the_app_variant_comes_first_and_an_equal_system_variant_not_at_all() {
+        let mut event = raised_in("pay", "a");
+        assert_eq!(hashes(&event), [hash(["ValueError", "shop.views", "pay"])]);
+
+        let library = Frame {
+            module: Some("lib".into()),
+            in_app: Some(false),
+            ..Frame::default()
+        };
+        event.exceptions[0]
+            .stacktrace
+            .as_mut()
+            .unwrap()
+            .frames
+            .push(library);
+
+        assert_eq!(
+            hashes(&event),
+            [
+                hash(["ValueError", "shop.views", "pay"]),
+                hash(["ValueError", "shop.views", "pay", "lib"])
+            ]
+        );
+    }
+
+    #[test]
+    fn unreadable_frames_group_coarsely_unless_a_fingerprint_decides() {
+        let mut event = raised_in("", "id 17");
+        event.platform = "native".into();
+        event.exceptions[0].stacktrace.as_mut().unwrap().frames[0].module = None;
+
+        let found = group(&event, &Config::default());
+        assert_eq!(found.coarse, Some(CoarseReason::UnsymbolicatedNative));
+        assert_eq!(found.hashes, [hash(["ValueError", "id <int>"])]);
+
+        event.fingerprint.push("mine".into());
+        assert_eq!(group(&event, &Config::default()).coarse, None);
+    }
+
+    #[test]
+    fn the_explanation_says_why_each_part_counts_or_not() {
+        let mut event = raised_in("pay", "a 1");
+        event.logentry = Some(LogEntry {
+            message: Some("failed".into()),
+            ..LogEntry::default()
+        });
+
+        let explanation = explain(&event, &Config::default()).to_string();
+
+        let expected = "\
+grouped by components
+app HASH
+  + exception
+    + type \"ValueError\"
+    - value \"a <int>\" (ignored because the stack takes precedence)
+    + stacktrace
+      + frame
+        + module \"shop.views\"
+        + function \"pay\"
+default -
+  - message \"failed\" (ignored because exception takes precedence)
+system -
+  - exception (ignored because its hash is that of the app variant)
+    + type \"ValueError\"
+    - value \"a <int>\" (ignored because the stack takes precedence)
+    + stacktrace
+      + frame
+        + module \"shop.views\"
+        + function \"pay\"
+";
+        let hash = hash(["ValueError", "shop.views", "pay"]);
+        assert_eq!(explanation, expected.replace("HASH", &hash));
     }
 }

@@ -72,23 +72,23 @@ fn cut_trailers(mut function: &str) -> &str {
 
 /// Hides the brackets of operators and of MSVC's anonymous namespace from the balancing below.
 fn protect(function: &str) -> Cow<'_, str> {
-    let is_plain = ["operator", " -> ", "`anonymous"]
-        .iter()
-        .all(|text| !function.contains(text));
-    if is_plain {
-        return Cow::Borrowed(function);
+    let mut text = Cow::Borrowed(function);
+    let has_operator = function.contains("operator");
+    for (open, hidden) in PROTECTED {
+        if (has_operator || !open.starts_with("operator")) && text.contains(open) {
+            text = Cow::Owned(text.replace(open, hidden));
+        }
     }
-    let hide = |text: String, (open, hidden): &(&str, &str)| text.replace(open, hidden);
-    Cow::Owned(PROTECTED.iter().fold(function.to_owned(), hide))
+    text
 }
 
-fn unprotect(function: String) -> String {
-    if function.is_ascii() {
-        return function;
+fn unprotect(mut function: String) -> String {
+    for (open, hidden) in PROTECTED {
+        if !function.is_ascii() && function.contains(hidden) {
+            function = function.replace(hidden, open);
+        }
     }
-    PROTECTED
-        .iter()
-        .fold(function, |text, (open, hidden)| text.replace(hidden, open))
+    function
 }
 
 fn arguments(inner: &str) -> String {

@@ -3,6 +3,8 @@
 //! The forms nearly every rule has (a word, a prefix, a suffix, something in the middle) are matched by hand; the rest
 //! becomes a linear-time regex. Semantics are those of the crate `globset`, which Sentry's rule engine uses.
 
+use std::borrow::Cow;
+
 use globset::GlobBuilder;
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
@@ -48,8 +50,12 @@ impl Glob {
         match &self.0 {
             Form::Anything => true,
             Form::Exact(text) => value == &**text,
-            Form::Prefix(text) => value.starts_with(&**text),
-            Form::Suffix(text) => value.ends_with(&**text),
+            Form::Prefix(text) => {
+                value.as_bytes().first() == text.as_bytes().first() && value.starts_with(&**text)
+            }
+            Form::Suffix(text) => {
+                value.as_bytes().last() == text.as_bytes().last() && value.ends_with(&**text)
+            }
             Form::Contains(finder) => finder.find(value.as_bytes()).is_some(),
             Form::Regex(regex) => regex.matches(value),
         }
@@ -65,8 +71,12 @@ impl Glob {
 }
 
 /// Returns a path with `/` for `\` and in lower case.
-pub(crate) fn normalize_path(path: &str) -> String {
-    path.replace('\\', "/").to_lowercase()
+pub(crate) fn normalize_path(path: &str) -> Cow<'_, str> {
+    let is_normal = |byte: u8| byte.is_ascii() && byte != b'\\' && !byte.is_ascii_uppercase();
+    match path.bytes().all(is_normal) {
+        true => Cow::Borrowed(path),
+        false => Cow::Owned(path.replace('\\', "/").to_lowercase()),
+    }
 }
 
 #[derive(Debug, Clone)]

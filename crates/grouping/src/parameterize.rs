@@ -43,6 +43,10 @@ pub(crate) fn parameterize(text: &str) -> Cow<'_, str> {
     let mut out = String::new();
     let (mut at, mut copied) = (0, 0);
     while at < text.len() {
+        if let Some(end) = scan.plain_word(at) {
+            at = end;
+            continue;
+        }
         match find(&mut scan, at) {
             Some((name, end)) => {
                 out.push_str(&text[copied..at]);

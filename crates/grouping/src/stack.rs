@@ -1,5 +1,7 @@
 //! The stacks of an event as grouping sees them: normalised frames, and what the enhancement rules say about them.
 
+use std::borrow::Cow;
+
 use event::model::{Event, Exception, Stacktrace, Thread};
 
 use crate::coarse::CoarseReason;
@@ -40,6 +42,14 @@ impl<'e> Stack<'e> {
     /// Returns whether a frame is in app after all rules.
     pub(crate) fn is_in_app(&self, at: usize) -> bool {
         self.updates.in_app.contains(at)
+    }
+
+    fn is_changed(&self) -> bool {
+        let is_kept = |(at, frame): (usize, &Frame<'e>)| {
+            let is_trimmed = frame.raw_function.is_some();
+            !is_trimmed && self.is_in_app(at) == frame.in_app.unwrap_or_default()
+        };
+        !self.frames.iter().enumerate().all(is_kept)
     }
 
     /// Returns the last frame in app, else the last one.
@@ -96,6 +106,38 @@ impl<'e> Prepared<'e> {
         }
     }
 
+    /// Returns the event as Sentry stores it, for title and culprit: functions trimmed, in app as the rules say.
+    pub(crate) fn as_stored(&self) -> Cow<'e, Event<'e>> {
+        let sole = self
+            .thread
+            .as_ref()
+            .filter(|_| self.event.threads.len() == 1);
+        let own = [self.stacktrace.as_ref(), sole];
+        let is_changed = |stack: &Stack<'e>| stack.is_changed();
+        let mut all = self
+            .exceptions
+            .iter()
+            .map(Option::as_ref)
+            .chain(own)
+            .flatten();
+        if !all.any(is_changed) {
+            return Cow::Borrowed(self.event);
+        }
+        let mut event = self.event.clone();
+        for (exception, stack) in event.exceptions.iter_mut().zip(&self.exceptions) {
+            store(stack.as_ref(), exception.stacktrace.as_mut());
+        }
+        store(own[0], event.stacktrace.as_mut());
+        store(
+            own[1],
+            event
+                .threads
+                .first_mut()
+                .and_then(|thread| thread.stacktrace.as_mut()),
+        );
+        Cow::Owned(event)
+    }
+
     /// Returns why some stack's frames cannot be compared.
     pub(crate) fn coarse(&self) -> Option<CoarseReason> {
         let own = [&self.stacktrace, &self.thread].into_iter().flatten();
@@ -141,6 +183,16 @@ fn relevant_thread<'t>(threads: &'t [Thread<'t>]) -> Option<&'t Thread<'t>> {
     only(|thread| thread.crashed)
         .or_else(|| only(|thread| thread.current))
         .or_else(|| only(|_| true))
+}
+
+fn store<'e>(stack: Option<&Stack<'e>>, stored: Option<&mut Stacktrace<'e>>) {
+    let (Some(stack), Some(stored)) = (stack, stored) else {
+        return;
+    };
+    for (at, (frame, stored)) in stack.frames.iter().zip(&mut stored.frames).enumerate() {
+        stored.in_app = Some(stack.is_in_app(at));
+        stored.function.clone_from(&frame.function);
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -1,7 +1,10 @@
 //! Which frames of a stack match which pattern, found out when first asked.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use crate::frame::Frame;
-use crate::glob::{Glob, normalize_path};
+use crate::glob::normalize_path;
 
 use super::rule::Field;
 use super::{FrameSet, Pattern, Rules, UNKNOWN};
@@ -12,10 +15,10 @@ pub(super) struct Table<'f, 'r> {
     frames: &'f [Frame<'f>],
     rows: FrameSet,
     is_known: Vec<bool>,
-    paths: Option<Paths>,
-    packages: Option<Paths>,
-    has_modules: bool,
-    has_packages: bool,
+    modules: Option<Texts<'f>>,
+    functions: Option<Texts<'f>>,
+    paths: Option<Texts<'f>>,
+    packages: Option<Texts<'f>>,
 }
 
 impl<'f, 'r> Table<'f, 'r> {
@@ -27,10 +30,10 @@ impl<'f, 'r> Table<'f, 'r> {
             frames,
             rows: FrameSet::rows(patterns, frames.len()),
             is_known: vec![false; patterns],
+            modules: None,
+            functions: None,
             paths: None,
             packages: None,
-            has_modules: frames.iter().any(|frame| frame.module.is_some()),
-            has_packages: frames.iter().any(|frame| frame.package.is_some()),
         }
     }
 
@@ -46,62 +49,81 @@ impl<'f, 'r> Table<'f, 'r> {
     fn find(&mut self, number: usize) {
         let frames = self.frames;
         let Pattern { field, glob, .. } = &self.rules.patterns.0[number];
-        let paths = match field {
-            Field::Module if !self.has_modules => return,
-            Field::Package if !self.has_packages => return,
-            Field::Module => {
-                let is_match =
-                    |frame: &Frame<'_>| frame.module.is_some_and(|module| glob.matches(module));
-                return self.rows.set_row(number, |at| is_match(&frames[at]));
-            }
+        let texts = match field {
+            Field::Module => self
+                .modules
+                .get_or_insert_with(|| Texts::of(frames, |frame| frame.module)),
             Field::Function => {
-                let name = |frame: &'f Frame<'f>| frame.function.as_deref().unwrap_or(UNKNOWN);
-                return self
-                    .rows
-                    .set_row(number, |at| glob.matches(name(&frames[at])));
+                let name =
+                    |frame: &'f Frame<'f>| Some(frame.function.as_deref().unwrap_or(UNKNOWN));
+                self.functions
+                    .get_or_insert_with(|| Texts::of(frames, name))
             }
             Field::Path => self
                 .paths
-                .get_or_insert_with(|| Paths::of(frames, Frame::path)),
+                .get_or_insert_with(|| Texts::of(frames, Frame::path).rooted()),
             Field::Package => self
                 .packages
-                .get_or_insert_with(|| Paths::of(frames, |frame| frame.package)),
+                .get_or_insert_with(|| Texts::of(frames, |frame| frame.package).rooted()),
         };
-        self.rows.set_row(number, |at| paths.is_match(at, glob));
-    }
-}
-
-/// The normalised paths of all frames in one text, each with `/` put in front; an absent path is empty.
-struct Paths {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Paths {
-    fn of<'f>(frames: &'f [Frame<'f>], path: impl Fn(&'f Frame<'f>) -> Option<&'f str>) -> Self {
-        let mut text = String::with_capacity(frames.len() * 64);
-        let mut ends = Vec::with_capacity(frames.len());
-        for frame in frames {
-            if let Some(path) = path(frame) {
-                text.push('/');
-                push_normalized(path, &mut text);
+        match field {
+            Field::Module | Field::Function => {
+                texts.set_row(&mut self.rows, number, |text| glob.matches(text))
             }
-            ends.push(text.len());
+            Field::Path | Field::Package => {
+                texts.set_row(&mut self.rows, number, |text| glob.matches_path(text))
+            }
         }
-        Self { text, ends }
-    }
-
-    fn is_match(&self, at: usize, glob: &Glob) -> bool {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        let path = &self.text[start..self.ends[at]];
-        !path.is_empty() && glob.matches_path(path)
     }
 }
 
-fn push_normalized(path: &str, text: &mut String) {
-    let is_normal = |byte: u8| byte.is_ascii() && byte != b'\\' && !byte.is_ascii_uppercase();
-    match path.bytes().all(is_normal) {
-        true => text.push_str(path),
-        false => text.push_str(&normalize_path(path)),
+/// One field of all frames: each text once, for frames of a stack share most of them.
+struct Texts<'f> {
+    distinct: Vec<Cow<'f, str>>,
+    /// For each frame the place of its text; the place behind the last one stands for none.
+    places: Vec<usize>,
+}
+
+impl<'f> Texts<'f> {
+    fn of(frames: &'f [Frame<'f>], field: impl Fn(&'f Frame<'f>) -> Option<&'f str>) -> Self {
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        let mut distinct = Vec::new();
+        let add = |frame| {
+            let text = field(frame)?;
+            let place = known.entry(text).or_insert_with(|| {
+                distinct.push(Cow::Borrowed(text));
+                distinct.len() - 1
+            });
+            Some(*place)
+        };
+        let places: Vec<Option<usize>> = frames.iter().map(add).collect();
+        let none = distinct.len();
+        Self {
+            distinct,
+            places: places
+                .into_iter()
+                .map(|place| place.unwrap_or(none))
+                .collect(),
+        }
+    }
+
+    /// Normalises paths and puts `/` in front.
+    fn rooted(mut self) -> Self {
+        for text in &mut self.distinct {
+            *text = Cow::Owned(format!("/{}", normalize_path(text)));
+        }
+        self
+    }
+
+    fn set_row(&self, rows: &mut FrameSet, row: usize, is_match: impl Fn(&str) -> bool) {
+        let Some(first) = self.distinct.iter().position(|text| is_match(text)) else {
+            return;
+        };
+        let mut matched = vec![false; self.distinct.len() + 1];
+        matched[first] = true;
+        for (place, text) in self.distinct.iter().enumerate().skip(first + 1) {
+            matched[place] = is_match(text);
+        }
+        rows.set_row(row, |at| matched[self.places[at]]);
     }
 }

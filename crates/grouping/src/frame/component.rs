@@ -274,3 +274,236 @@ const REFLECTION: [&str; 2] = [
     "jdk.internal.reflect.GeneratedMethodAccessor",
 ];
 const MAX_LINE: usize = 120;
+
+#[cfg(test)]
+mod tests {
+    use event::model;
+
+    use crate::component::Content;
+
+    use super::*;
+
+    fn frame(function: &'static str) -> model::Frame<'static> {
+        let text = |text: &'static str| Some(text.into()).filter(|_| !text.is_empty());
+        model::Frame {
+            function: text(function),
+            ..model::Frame::default()
+        }
+    }
+
+    /// Returns the values that count, and whether the frame does.
+    fn values(platform: &str, frame: &model::Frame<'_>) -> (Vec<String>, bool) {
+        let frame = Frame::new(frame, platform);
+        let component = component(&frame, None);
+        let Content::Children(children) = &component.content else {
+            return (Vec::new(), false);
+        };
+        let value = |child: &Component<'_>| match &child.content {
+            Content::Value(value) if child.contributes => Some(value.to_string()),
+            _ => None,
+        };
+        (
+            children.iter().filter_map(value).collect(),
+            component.contributes,
+        )
+    }
+
+    fn of(platform: &str, frame: model::Frame<'_>) -> Vec<String> {
+        values(platform, &frame).0
+    }
+
+    #[test]
+    fn a_module_beats_the_lower_case_base_name_of_the_file() {
+        let file = model::Frame {
+            filename: Some("C:\\App\\Main.PY".into()),
+            ..frame("")
+        };
+        let both = model::Frame {
+            module: Some("app.main".into()),
+            ..file.clone()
+        };
+
+        assert_eq!(of("python", file), ["main.py"]);
+        assert_eq!(of("python", both), ["app.main"]);
+    }
+
+    #[test]
+    fn files_behind_urls_and_nameless_ones_do_not_count() {
+        for path in [
+            "https://shop.example/a.js",
+            "blob:https://x/1",
+            "applewebdata://x/a.js",
+        ] {
+            let frame = model::Frame {
+                abs_path: Some(path.into()),
+                filename: Some("a.js".into()),
+                ..frame("")
+            };
+            assert!(!values("javascript", &frame).1, "{path}");
+        }
+        for name in ["<anonymous>", "[native code]"] {
+            let frame = model::Frame {
+                filename: Some(name.into()),
+                ..frame("")
+            };
+            assert!(!values("python", &frame).1, "{name}");
+        }
+        let local = model::Frame {
+            abs_path: Some("file:///a.js".into()),
+            filename: Some("a.js".into()),
+            ..frame("f")
+        };
+        assert_eq!(of("javascript", local), ["a.js", "f"]);
+    }
+
+    #[test]
+    fn generated_java_classes_lose_their_numbers() {
+        let cases = [
+            (
+                "sun.reflect.GeneratedMethodAccessor17",
+                "sun.reflect.GeneratedMethodAccessor",
+            ),
+            (
+                "jdk.internal.reflect.GeneratedMethodAccessor1",
+                "jdk.internal.reflect.GeneratedMethodAccessor",
+            ),
+            (
+                "sun.reflect.GeneratedConstructorAccessor9",
+                "sun.reflect.GeneratedConstructorAccessor<auto>",
+            ),
+            (
+                "a.B$$EnhancerBySpringCGLIB$$1ebdddb0",
+                "a.B$$EnhancerBySpringCGLIB$$<auto>",
+            ),
+            (
+                "a.B$$FastClassByGuice$$abc_1",
+                "a.B$$FastClassByGuice$$<auto>",
+            ),
+            ("a.B_$$_javassist_seam_3", "a.B_$$_javassist<auto>"),
+            ("a.core$main$fn__12", "a.core$main$fn__<auto>"),
+            ("a.B$HibernateProxy$Xyz", "a.B$HibernateProxy$<auto>"),
+            ("a.B$Inner", "a.B$Inner"),
+        ];
+        for (module, expected) in cases {
+            assert_eq!(
+                of(
+                    "java",
+                    model::Frame {
+                        module: Some(module.into()),
+                        ..frame("")
+                    }
+                ),
+                [expected]
+            );
+        }
+        let lambda = model::Frame {
+            module: Some("a.B$$Lambda$3/17".into()),
+            ..frame("call")
+        };
+        assert_eq!(of("java", lambda.clone()), ["call"]);
+        assert_eq!(of("android", lambda), ["a.B$$Lambda$3/17", "call"]);
+        assert_eq!(of("java", frame("lambda$main$0")), [""; 0]);
+    }
+
+    #[test]
+    fn function_names_are_cleaned_by_platform() {
+        let cases: [(&str, &str, &[&str]); 12] = [
+            ("ruby", "block (2 levels) in call", &["block"]),
+            ("ruby", "render__1234567_8910111", &["render"]),
+            ("php", "class@anonymous\0/srv/a.php0x7f::run", &["run"]),
+            ("php", "class@anonymous\0/srv/a.php0x7f", &[]),
+            ("php", "[Anonymous function]", &[]),
+            ("native", "<redacted>", &[]),
+            ("native", "<unknown>", &[]),
+            ("python", "<redacted>", &["<redacted>"]),
+            ("javascript", "Object.pay", &["pay"]),
+            ("javascript", "Anonymous function", &[]),
+            ("node", "a/<", &[]),
+            (
+                "csharp",
+                "Game.Update (System.Int32 n)",
+                &["Game.Update (System.Int32 n)"],
+            ),
+        ];
+        for (platform, function, expected) in cases {
+            assert_eq!(
+                of(platform, frame(function)),
+                expected,
+                "{platform} {function}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_script_frame_whose_function_is_unknown_still_counts() {
+        assert_eq!(
+            values("javascript", &frame("<anonymous>")),
+            (Vec::new(), true)
+        );
+        assert!(!values("javascript", &frame("eval")).1);
+        assert!(!values("javascript", &frame("Object.eval")).1);
+        let native = model::Frame {
+            abs_path: Some("[native code]".into()),
+            ..frame("forEach")
+        };
+        assert!(!values("javascript", &native).1);
+    }
+
+    #[test]
+    fn a_module_that_repeats_the_page_does_not_count() {
+        let page = model::Frame {
+            module: Some("cart/items".into()),
+            abs_path: Some("https://shop.example/cart/items".into()),
+            ..frame("f")
+        };
+
+        assert_eq!(of("javascript", page.clone()), ["f"]);
+        assert_eq!(of("node", page), ["cart/items", "f"]);
+    }
+
+    #[test]
+    fn source_lines_count_where_sdks_send_them_reliably() {
+        let line = |line: &str| model::Frame {
+            context_line: Some(line.to_owned().into()),
+            ..frame("f")
+        };
+
+        assert_eq!(of("python", line("\t x  =\u{a0}1 ")), ["f", "x = 1"]);
+        assert_eq!(of("go", line("x = 1")), ["f"]);
+        assert_eq!(of("python", line(&"x".repeat(121))), ["f"]);
+        assert_eq!(
+            of("python", line(&"é".repeat(120))),
+            ["f", &"é".repeat(120)]
+        );
+        assert_eq!(of("python", line("  ")), ["f"]);
+        let spawn = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=7, pipe_handle=11)";
+        let stable = "from multiprocessing.spawn import spawn_main; spawn_main(tracker_fd=<int>, pipe_handle=<int>)";
+        assert_eq!(of("python", line(spawn)), ["f", stable]);
+    }
+
+    #[test]
+    fn a_source_line_replaces_the_function_where_a_source_map_was_used() {
+        let mapped = model::Frame {
+            context_line: Some("pay()".into()),
+            has_sourcemap: true,
+            ..frame("t")
+        };
+        let nameless = model::Frame {
+            context_line: Some("pay()".into()),
+            abs_path: Some("https://shop.example/cart".into()),
+            ..frame("")
+        };
+
+        assert_eq!(of("javascript", mapped), ["pay()"]);
+        assert_eq!(of("javascript", nameless), [""; 0]);
+    }
+
+    #[test]
+    fn a_frame_that_repeats_the_one_before_is_recursion() {
+        let model = frame("f");
+        let frame = Frame::new(&model, "python");
+
+        assert!(component(&frame, None).contributes);
+        assert!(!component(&frame, Some(&frame)).contributes);
+    }
+}

@@ -55,10 +55,7 @@ pub(super) fn hostname(scan: &mut Scan<'_>, at: usize) -> Option<usize> {
         return None;
     }
     let mut start = at;
-    while let Some(next) = label(scan, start)
-        .filter(|end| end - start <= MAX_LABEL)
-        .and_then(|end| scan.after(end, b'.'))
-    {
+    while let Some(next) = label(scan, start).and_then(|end| scan.after(end, b'.')) {
         if let Some(end) = top_level_domain(scan, next) {
             return Some(end);
         }
@@ -140,7 +137,7 @@ fn top_level_domain(scan: &Scan<'_>, at: usize) -> Option<usize> {
 }
 
 fn label(scan: &Scan<'_>, at: usize) -> Option<usize> {
-    let end = scan.run(at, is_label_byte);
+    let end = scan.run_up_to(at, MAX_LABEL, is_label_byte);
     (end > at).then_some(end)
 }
 

@@ -122,6 +122,20 @@ impl<'t> Scan<'t> {
         self.last_word
     }
 
+    /// Returns the end of a lower-case word of plain text, in which no kind can start: most of a message.
+    ///
+    /// A blank or the end follows it, so it begins neither an address nor a name with a dot; it is no value of a key.
+    pub(super) fn plain_word(&self, at: usize) -> Option<usize> {
+        let is_value = at > 0 && self.byte(at - 1) == b'=';
+        let is_start = self.byte(at).is_ascii_lowercase() && !is_value && self.is_free_before(at);
+        if !is_start {
+            return None;
+        }
+        let end = self.run(at, |byte| byte.is_ascii_lowercase());
+        let is_hex = self.bytes[at..end].iter().all(u8::is_ascii_hexdigit);
+        (!is_hex && matches!(self.byte(end), b' ' | b'\n' | 0)).then_some(end)
+    }
+
     /// Returns whether no letter or digit stands right before; an underscore may.
     pub(super) fn is_free_before(&self, at: usize) -> bool {
         !self.before(at).is_some_and(char::is_alphanumeric)

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use event::ProjectId;
 use event::model::{Event, EventId, EventKind, Level};
 use grouping::Group;
-use state::{IssueKey, Memory, Mute, Store};
+use state::{Issue, IssueKey, Memory, Mute, Said, Seen, Sighting, Store, Take, Unavailable};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -299,6 +299,52 @@ async fn obeys_a_new_configuration_from_the_next_event_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_whose_state_cannot_be_asked_is_counted_as_such() {
+    let (_config, settings) = watch::channel(Arc::new(Config::default()));
+    let store: Arc<dyn Store> = Arc::new(Broken);
+    let clock: Clock = Arc::new(SystemTime::now);
+    let (outbox, _deliveries) =
+        Outbox::start(vec![], Arc::clone(&store), Metrics::default(), clock);
+    let engine = Engine::new(settings, store, outbox);
+    let event = Event::default();
+    let group = grouping::group(&event, &grouping::Config::default());
+    let sight = Sight {
+        event: &event,
+        project: ProjectId::parse("42").unwrap(),
+        group: &group,
+    };
+
+    let outcome = engine.handle(&sight, SystemTime::now()).await;
+
+    assert_eq!(outcome, Outcome::StateUnavailable);
+}
+
+#[test]
+fn every_outcome_has_a_name_of_its_own() {
+    let left = Duration::ZERO;
+    let by = String::new();
+    let outcomes = [
+        Outcome::Queued(Reason::FirstSeen),
+        Outcome::Held(Hold::DuplicateEvent),
+        Outcome::Held(Hold::Muted { by }),
+        Outcome::Held(Hold::RepeatWindow { left }),
+        Outcome::NotAlertable,
+        Outcome::NotAccepted,
+        Outcome::AlreadyClaimed,
+        Outcome::NoRobot,
+        Outcome::OutboxFull,
+        Outcome::Undecodable,
+        Outcome::Unparsable,
+        Outcome::StateUnavailable,
+        Outcome::Panicked,
+    ];
+
+    let names: std::collections::HashSet<&str> = outcomes.iter().map(Outcome::as_str).collect();
+
+    assert_eq!(names.len(), outcomes.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn health_shows_the_last_verdict() {
     let stage = Stage::new(Robot::refusing([Retry::Never]));
 
@@ -502,3 +548,50 @@ fn wide_id(number: u32) -> EventId {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// A store that nobody can reach.
+struct Broken;
+
+impl Broken {
+    fn refuse<T>() -> Result<T, Unavailable> {
+        Err(Unavailable {
+            backend: "broken",
+            source: "gone".into(),
+        })
+    }
+}
+
+#[async_trait]
+impl Store for Broken {
+    async fn observe(&self, _: &Sighting<'_>, _: SystemTime) -> Result<Seen, Unavailable> {
+        Self::refuse()
+    }
+
+    async fn claim(&self, _: &IssueKey, _: Duration, _: SystemTime) -> Result<bool, Unavailable> {
+        Self::refuse()
+    }
+
+    async fn settle(&self, _: &IssueKey, _: Option<&Said>) -> Result<(), Unavailable> {
+        Self::refuse()
+    }
+
+    async fn take(&self, _: &str, _: u32, _: SystemTime) -> Result<Take, Unavailable> {
+        Self::refuse()
+    }
+
+    async fn mute(&self, _: &Mute) -> Result<(), Unavailable> {
+        Self::refuse()
+    }
+
+    async fn mutes(&self, _: SystemTime) -> Result<Vec<Mute>, Unavailable> {
+        Self::refuse()
+    }
+
+    async fn recent(&self, _: usize) -> Result<Vec<Issue>, Unavailable> {
+        Self::refuse()
+    }
+
+    async fn expire(&self, _: SystemTime) -> Result<usize, Unavailable> {
+        Self::refuse()
+    }
+}

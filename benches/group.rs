@@ -1,0 +1,168 @@
+//! How long it takes to parse and group an event, beside what `serde_json` takes to read the same bytes into a `Value`.
+//!
+//! `cargo bench --bench group -- [--seconds N] [--save NAME]` prints medians of alternating rounds, and their ratio: the
+//! machine may be slow or busy, the ratio stays. `--save` keeps the table in `benches/runs/NAME.txt`.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use event::EndpointKind;
+use serde_json::{Value, json};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --benches` asks for this.
+    if arguments
+        .iter()
+        .any(|argument| argument == "--test" || argument == "--list")
+    {
+        return ExitCode::SUCCESS;
+    }
+    let seconds = value_of(&arguments, "--seconds")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(3);
+    let table = measure(Duration::from_secs(seconds));
+    print(&table);
+    match value_of(&arguments, "--save").map(|name| save(name, &table)) {
+        Some(Err(error)) => {
+            print(&format!("cannot save: {error}\n"));
+            ExitCode::FAILURE
+        }
+        Some(Ok(())) | None => ExitCode::SUCCESS,
+    }
+}
+
+fn measure(budget: Duration) -> String {
+    let mut table = String::from(
+        "event                      bytes    frames   parse µs   parse + group µs   Value µs   ratio\n",
+    );
+    for (name, frames, lines) in [
+        ("python, 10 frames", 10, 5),
+        ("python, 250 frames", 250, 12),
+    ] {
+        let body = python_event(frames, lines);
+        let row = measure_one(&body, budget);
+        let ratio = row.grouped / row.value;
+        let _ = writeln!(
+            table,
+            "{name:<24} {:>7} {frames:>9} {:>10.1} {:>18.1} {:>10.1} {ratio:>7.2}",
+            body.len(),
+            row.parsed,
+            row.grouped,
+            row.value,
+        );
+    }
+    table
+}
+
+/// Medians in microseconds.
+struct Row {
+    parsed: f64,
+    grouped: f64,
+    value: f64,
+}
+
+fn measure_one(body: &[u8], budget: Duration) -> Row {
+    let config = grouping::Config::default();
+    let parse = || event::parse_body(body, EndpointKind::Store).expect("the event is well formed");
+    let (mut parsed, mut grouped, mut value) = (Vec::new(), Vec::new(), Vec::new());
+    let started = Instant::now();
+    while started.elapsed() < budget || parsed.len() < ROUNDS {
+        parsed.push(timed(|| parse().events.len()));
+        grouped.push(timed(|| {
+            grouping::group(&parse().events[0], &config).hashes.len()
+        }));
+        value.push(timed(|| {
+            usize::from(serde_json::from_slice::<Value>(body).is_ok())
+        }));
+    }
+    Row {
+        parsed: median(parsed),
+        grouped: median(grouped),
+        value: median(value),
+    }
+}
+
+/// Returns the microseconds that one call takes, as the mean of several.
+fn timed(call: impl Fn() -> usize) -> f64 {
+    let started = Instant::now();
+    for _ in 0..CALLS {
+        black_box(call());
+    }
+    started.elapsed().as_secs_f64() * 1e6 / f64::from(CALLS)
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+/// An event as sentry-python sends it: half of the frames in the application, source lines around each, local variables.
+fn python_event(frames: usize, lines: usize) -> Vec<u8> {
+    let frames: Vec<Value> = (0..frames).map(|number| frame(number, lines)).collect();
+    let event = json!({
+        "event_id": "9ec79c33ec9942ab8353589fcb2e04dc",
+        "level": "error",
+        "platform": "python",
+        "timestamp": "2026-11-23T10:00:00.000000Z",
+        "environment": "production",
+        "release": "shop-api@2.3.1",
+        "server_name": "web-03",
+        "transaction": "shop.api.settle_order",
+        "exception": {"values": [{
+            "type": "ZeroDivisionError",
+            "value": "division by zero in order 88231",
+            "mechanism": {"type": "django", "handled": false},
+            "stacktrace": {"frames": frames},
+        }]},
+        "request": {"url": "https://shop.example.com/api/order/settle", "method": "POST"},
+        "user": {"id": "u_10427"},
+        "tags": {"region": "cn-east"},
+        "modules": {"django": "5.2.1", "sentry-sdk": "2.75.0"},
+        "sdk": {"name": "sentry.python", "version": "2.75.0"},
+    });
+    event.to_string().into_bytes()
+}
+
+fn frame(number: usize, lines: usize) -> Value {
+    let is_ours = number % 2 == 0;
+    let package = if is_ours { "shop" } else { "django/core" };
+    let context: Vec<String> = (0..lines)
+        .map(|line| format!("    value_{line} = compute(order, {line})  # step {line}"))
+        .collect();
+    json!({
+        "filename": format!("{package}/part_{number}.py"),
+        "abs_path": format!("/srv/app/{package}/part_{number}.py"),
+        "module": format!("{}.part_{number}", package.replace('/', ".")),
+        "function": format!("step_{number}"),
+        "lineno": 40 + number,
+        "context_line": format!("    return step_{}(order, total / count)", number + 1),
+        "pre_context": context,
+        "post_context": context,
+        "in_app": is_ours,
+        "vars": {"order": "<Order 88231>", "total": "120", "count": "0"},
+    })
+}
+
+fn value_of<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
+    let at = arguments.iter().position(|argument| argument == flag)?;
+    arguments.get(at + 1).map(String::as_str)
+}
+
+fn save(name: &str, table: &str) -> std::io::Result<()> {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/runs");
+    std::fs::write(format!("{directory}/{name}.txt"), table)
+}
+
+#[expect(clippy::print_stdout, reason = "a bench reports on stdout")]
+fn print(text: &str) {
+    print!("{text}");
+}
+
+/// Calls in one round.
+const CALLS: u32 = 20;
+
+/// Rounds at the least.
+const ROUNDS: usize = 20;

@@ -1,9 +1,11 @@
 //! The product in one screen: decode, parse, group, decide, deliver.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use alert::{Engine, Metrics, Outcome, Sight};
+use futures_util::FutureExt;
 use proxy::{Captured, Captures};
 use tokio::sync::watch;
 
@@ -31,18 +33,20 @@ impl Pipeline {
 
     /// Works until every tap is gone and all copies have been taken.
     pub(crate) async fn run(self, mut captures: Captures) {
-        let pipeline = Arc::new(self);
         while let Some(captured) = captures.next().await {
-            let work = Arc::clone(&pipeline);
-            // A task of its own, so that a panic over one request ends with that request.
-            let handled = tokio::spawn(async move { work.handle(&captured).await }).await;
-            let outcomes = handled.unwrap_or_else(|error| {
-                tracing::error!(error = %error, "looking into a request failed");
+            // A panic over one request ends with that request; nothing is left half done that a later one could see.
+            let handled = AssertUnwindSafe(self.handle(&captured))
+                .catch_unwind()
+                .await;
+            let outcomes = handled.unwrap_or_else(|_| {
+                tracing::error!("looking into a request panicked");
                 vec![Outcome::Panicked]
             });
             for outcome in &outcomes {
-                pipeline.metrics.count_event(outcome);
+                self.metrics.count_event(outcome);
             }
+            // Under load there is always another copy; robots and pages share this thread.
+            tokio::task::consume_budget().await;
         }
     }
 

@@ -49,9 +49,11 @@ fn raise_descriptor_limit() {
 }
 
 /// Returns the runtime of everything but forwarding: pipeline, robots, admin pages.
+///
+/// One worker: handing each copied request from one thread to another would cost more than looking into it.
 pub(crate) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .thread_name("notice")
         .enable_all()
         .build()

@@ -16,6 +16,7 @@ export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 main() {
     mkdir -p "$environment"
     need_command cc build-essential
+    need_command kill procps # the program of that name, for tests/cli.rs
     need_python
     part python "$clients"/requirements*.txt
     part bugsink "$clients/bugsink/requirements.txt"
@@ -90,9 +91,9 @@ need_python() {
     python3 -c 'import ensurepip' 2>/dev/null || install_debian python3-venv
 }
 
-# Installs a Debian package when a command is missing: need_command COMMAND PACKAGE
+# Installs a Debian package when a program is missing: need_command PROGRAM PACKAGE
 need_command() {
-    command -v "$1" >/dev/null || install_debian "$2"
+    type -P "$1" >/dev/null || install_debian "$2"
 }
 
 # Installs one Debian package, as root only.

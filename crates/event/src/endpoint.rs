@@ -178,12 +178,15 @@ impl EndpointKind {
     /// Returns whether a body sent here may hold an event that [`crate::parse_body`] can read.
     pub fn carries_events(self) -> bool {
         match self {
-            Self::Store | Self::LegacyStore | Self::Envelope | Self::Security => true,
-            Self::Minidump
+            Self::Store
+            | Self::LegacyStore
+            | Self::Envelope
+            | Self::Security
+            | Self::Minidump
             | Self::Unreal
-            | Self::Attachments
+            | Self::Cron => true,
+            Self::Attachments
             | Self::Nel
-            | Self::Cron
             | Self::OtlpTraces
             | Self::OtlpLogs
             | Self::VercelLogs

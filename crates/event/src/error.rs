@@ -107,6 +107,9 @@ pub enum ParseError {
     /// The body is JSON, but not an object.
     #[error("not a JSON object")]
     NotAnObject,
+    /// What was sent as a crash is neither a dump nor a form with one.
+    #[error("not a crash report")]
+    NotACrash,
     /// The envelope cannot be split.
     #[error("not a valid envelope")]
     Envelope(#[from] EnvelopeError),
@@ -118,6 +121,7 @@ impl ParseError {
         match self {
             Self::InvalidJson(_) => "invalid_json",
             Self::NotAnObject => "not_an_object",
+            Self::NotACrash => "not_a_crash",
             Self::Envelope(error) => error.reason(),
         }
     }

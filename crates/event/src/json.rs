@@ -43,6 +43,17 @@ pub(crate) fn read<'b, T: Lenient<'b>>(body: &'b [u8]) -> serde_json::Result<T> 
     }
 }
 
+/// As [`read`], for bytes that are put together and do not outlive the call: nothing borrows.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_owned<T: Lenient<'static>>(body: &[u8]) -> serde_json::Result<T> {
+    finish(serde_json::Deserializer::from_reader(body)).or_else(|fault| {
+        let repaired = repair::repair(body).ok_or(fault)?;
+        finish(serde_json::Deserializer::from_reader(repaired.as_slice()))
+    })
+}
+
 fn finish<'de, R, T>(mut deserializer: serde_json::Deserializer<R>) -> serde_json::Result<T>
 where
     R: serde_json::de::Read<'de>,

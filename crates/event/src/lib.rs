@@ -2,18 +2,22 @@
 //!
 //! Pure: no I/O, no clock. Top-down: [`endpoint`] names what a request path means, [`auth`] finds the DSN's public key,
 //! [`read`] goes from a captured request to its events by way of [`decode`], which undoes content codings within a bound,
-//! [`envelope`], [`store`] and [`security`], which split and parse a body into [`model::Event`]s; [`title`] says what Sentry
-//! would call them, and [`peek`] is for those who cannot wait for all of that.
+//! [`envelope`], [`store`], [`security`], [`crash`], [`check_in`] and [`log`], which split and parse a body into
+//! [`model::Event`]s; [`title`] says what Sentry would call them, and [`peek`] is for those who cannot wait for all of that.
 
 pub mod auth;
+pub mod check_in;
+pub mod crash;
 pub mod decode;
 pub mod dsn;
 pub mod endpoint;
 pub mod envelope;
 pub mod error;
 mod json;
+pub mod log;
 mod logentry;
 pub mod model;
+mod multipart;
 pub mod peek;
 mod query;
 pub mod read;

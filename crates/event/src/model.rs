@@ -23,7 +23,8 @@ pub struct Event<'a> {
     pub timestamp: Option<SystemTime>,
     /// The SDK family, such as `python`; `other` when absent.
     pub platform: Text<'a>,
-    /// A title set by the client; wins over every computed one.
+    /// A title set by the client, or by the reader of a kind that has nothing to compute one from; wins over every
+    /// computed one.
     pub title: Option<Text<'a>>,
     /// A culprit set by the client.
     pub culprit: Option<Text<'a>>,
@@ -41,7 +42,7 @@ pub struct Event<'a> {
     pub server_name: Option<Text<'a>>,
     /// A hash set by the client that overrides all grouping.
     pub checksum: Option<Text<'a>>,
-    /// The client's fingerprint; empty when it sent none.
+    /// The client's fingerprint, or that of a crash or a check-in, which have nothing else to group by; else empty.
     pub fingerprint: Vec<Text<'a>>,
     /// The message, if any.
     pub logentry: Option<LogEntry<'a>>,
@@ -102,7 +103,9 @@ impl fmt::Debug for EventId {
 
 /// What an event is; only some kinds can alert.
 ///
-/// Source: Relay, `relay-event-normalization/src/event.rs`, `infer_event_type`.
+/// Source: Relay, `relay-event-normalization/src/event.rs`, `infer_event_type`. [`EventKind::Crash`], [`EventKind::CheckIn`] and
+/// [`EventKind::Log`] are our own: Sentry has no such types, since it makes errors of crashes, issues of monitors and no
+/// issues of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum EventKind {
     /// It has exceptions.
@@ -118,18 +121,30 @@ pub enum EventKind {
     Transaction,
     /// User feedback that rides in an event item.
     Feedback,
+    /// A native crash that comes as a minidump or an Unreal report.
+    Crash,
+    /// A failed check-in of a cron monitor.
+    CheckIn,
+    /// A log record of level error or fatal.
+    Log,
 }
 
 impl EventKind {
     /// Returns whether events of this kind may alert at all.
     pub fn is_alertable(self) -> bool {
         match self {
-            Self::Error | Self::Default | Self::Csp | Self::Security => true,
+            Self::Error
+            | Self::Default
+            | Self::Csp
+            | Self::Security
+            | Self::Crash
+            | Self::CheckIn
+            | Self::Log => true,
             Self::Transaction | Self::Feedback => false,
         }
     }
 
-    /// Returns Sentry's name of the kind.
+    /// Returns the kind's name, one of a closed set; Sentry's own where it has the kind.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -138,6 +153,9 @@ impl EventKind {
             Self::Security => "security",
             Self::Transaction => "transaction",
             Self::Feedback => "feedback",
+            Self::Crash => "crash",
+            Self::CheckIn => "check_in",
+            Self::Log => "log",
         }
     }
 }

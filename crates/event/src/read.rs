@@ -6,12 +6,15 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
+use crate::check_in::parse_check_in;
+use crate::crash::{Crash, CrashSource, bare_crash, parse_crash, parse_crash_event};
 use crate::decode::{decode, decode_query};
 use crate::dsn::Dsn;
 use crate::endpoint::{EndpointKind, ProjectId};
 use crate::envelope::{Envelope, Item, ItemCounts, ItemType};
 use crate::error::{DecodeError, ParseError};
-use crate::model::{Event, EventId};
+use crate::log::parse_logs;
+use crate::model::{Event, EventId, EventKind};
 use crate::security::parse_reports;
 use crate::store::parse_event;
 
@@ -36,20 +39,33 @@ pub fn decode_body(
 
 /// Reads the events of a decoded body that was sent to an endpoint of this kind.
 ///
-/// An envelope is recognised by its second line, at whatever endpoint. At the envelope endpoint everything is one; for a
+/// Crash uploads and check-ins of the cron endpoint are read as such. Else an envelope is recognised by its second line, at
+/// whatever endpoint. At the envelope endpoint everything is one; for a
 /// file of unknown origin use [`EndpointKind::Store`], which takes both.
 ///
 /// # Errors
 /// When nothing of the body can be read. An envelope that breaks off gives the events before that place, and the fault
 /// in [`Parsed::faults`].
 pub fn parse_body(body: &[u8], kind: EndpointKind) -> Result<Parsed<'_>, ParseError> {
-    if kind == EndpointKind::Security {
-        return Ok(Parsed::of_events(parse_reports(body)?));
+    match kind {
+        EndpointKind::Security => Ok(Parsed::of_events(parse_reports(body)?)),
+        EndpointKind::Minidump => Ok(Parsed::of_crash(parse_crash(body, CrashSource::Minidump)?)),
+        EndpointKind::Unreal => Ok(Parsed::of_crash(parse_crash(body, CrashSource::Unreal)?)),
+        EndpointKind::Cron => parse_cron(body),
+        EndpointKind::Envelope => parse_envelope(body),
+        EndpointKind::Store
+        | EndpointKind::LegacyStore
+        | EndpointKind::Attachments
+        | EndpointKind::Nel
+        | EndpointKind::OtlpTraces
+        | EndpointKind::OtlpLogs
+        | EndpointKind::VercelLogs
+        | EndpointKind::Upload
+        | EndpointKind::UserFeedback
+        | EndpointKind::ErrorPage
+        | EndpointKind::Relay
+        | EndpointKind::Other => parse_any(body),
     }
-    if kind == EndpointKind::Envelope || is_envelope(body) {
-        return parse_envelope(body);
-    }
-    Ok(Parsed::of_events(vec![parse_event(body, None)?]))
 }
 
 /// What a body held.
@@ -77,12 +93,19 @@ impl<'b> Parsed<'b> {
     fn of_events(events: Vec<Event<'b>>) -> Self {
         let mut parsed = Self::default();
         for event in events {
-            parsed.items.add(match event.security {
-                Some(_) => ItemType::RawSecurity,
-                None => ItemType::Event,
+            parsed.items.add(match (event.kind, &event.security) {
+                (EventKind::CheckIn, _) => ItemType::CheckIn,
+                (_, Some(_)) => ItemType::RawSecurity,
+                (_, None) => ItemType::Event,
             });
             parsed.events.push(event);
         }
+        parsed
+    }
+
+    fn of_crash(crash: Crash<'b>) -> Self {
+        let mut parsed = Self::of_events(vec![crash.event]);
+        parsed.faults.extend(crash.fault);
         parsed
     }
 
@@ -96,16 +119,62 @@ impl<'b> Parsed<'b> {
                     self.events.push(event);
                 }
             }
+            Payload::CheckIn => self.events.extend(parse_check_in(item.payload)?),
+            Payload::Log => self.events.extend(parse_logs(item.payload)?),
             Payload::NoEvent => {}
         }
         Ok(())
     }
+
+    /// Makes the envelope's event a crash, or one of its own when there is no event.
+    ///
+    /// An event with exceptions stays the error that it is: the SDK has told what happened. Anything but an error or a
+    /// message, such as a transaction, is left alone.
+    fn take_crash(&mut self, found: Found<'b>) {
+        let Some(source) = found.crash else { return };
+        let Some((index, payload)) = found.event else {
+            let mut event = bare_crash(source).event;
+            event.id = self.header_id;
+            self.events.push(event);
+            return;
+        };
+        let event = &mut self.events[index];
+        if event.kind == EventKind::Default
+            && let Ok(mut crash) = parse_crash_event(payload, source)
+        {
+            crash.id = event.id;
+            *event = crash;
+        }
+    }
 }
 
-/// Which reader an item's payload wants. Crashes (minidumps, Unreal), check-ins and logs have none yet.
+/// What makes an event of an envelope a crash; items come in any order.
+#[derive(Default)]
+struct Found<'b> {
+    /// Where the event stands in [`Parsed::events`], and its payload.
+    event: Option<(usize, &'b [u8])>,
+    crash: Option<CrashSource>,
+}
+
+impl<'b> Found<'b> {
+    fn note(&mut self, item: &Item<'b>, index: usize) {
+        let is_minidump = item.attachment_type.as_deref() == Some(MINIDUMP);
+        if item.ty == ItemType::Event && self.event.is_none() {
+            self.event = Some((index, item.payload));
+        } else if item.ty == ItemType::UnrealReport {
+            self.crash = Some(CrashSource::Unreal);
+        } else if item.ty == ItemType::Attachment && is_minidump {
+            self.crash.get_or_insert(CrashSource::Minidump);
+        }
+    }
+}
+
+/// Which reader an item's payload wants. Dumps have none: they only make a crash of the event beside them.
 enum Payload {
     Event,
     Report,
+    CheckIn,
+    Log,
     NoEvent,
 }
 
@@ -114,6 +183,8 @@ impl Payload {
         match ty {
             ItemType::Event | ItemType::Security => Self::Event,
             ItemType::RawSecurity => Self::Report,
+            ItemType::CheckIn => Self::CheckIn,
+            ItemType::Log => Self::Log,
             ItemType::Transaction
             | ItemType::Attachment
             | ItemType::FormData
@@ -123,9 +194,7 @@ impl Payload {
             | ItemType::Session
             | ItemType::Sessions
             | ItemType::ClientReport
-            | ItemType::CheckIn
             | ItemType::Span
-            | ItemType::Log
             | ItemType::TraceMetric
             | ItemType::Statsd
             | ItemType::Profile
@@ -139,6 +208,13 @@ impl Payload {
     }
 }
 
+fn parse_any(body: &[u8]) -> Result<Parsed<'_>, ParseError> {
+    if is_envelope(body) {
+        return parse_envelope(body);
+    }
+    Ok(Parsed::of_events(vec![parse_event(body, None)?]))
+}
+
 fn parse_envelope(body: &[u8]) -> Result<Parsed<'_>, ParseError> {
     let envelope = Envelope::open(body)?;
     let mut parsed = Parsed {
@@ -146,14 +222,27 @@ fn parse_envelope(body: &[u8]) -> Result<Parsed<'_>, ParseError> {
         header_id: envelope.header.event_id,
         ..Parsed::default()
     };
+    let mut found = Found::default();
     for item in envelope.items {
-        let taken = match item {
-            Ok(item) => parsed.take_item(&item),
-            Err(fault) => Err(fault.into()),
-        };
+        let index = parsed.events.len();
+        let taken = item.map_err(ParseError::from).and_then(|item| {
+            parsed.take_item(&item)?;
+            found.note(&item, index);
+            Ok(())
+        });
         parsed.faults.extend(taken.err());
     }
+    parsed.take_crash(found);
     Ok(parsed)
+}
+
+/// The cron endpoint takes check-ins also in its query, which leaves nothing to read in the body.
+fn parse_cron(body: &[u8]) -> Result<Parsed<'_>, ParseError> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Parsed::default());
+    }
+    let failure = parse_check_in(body)?;
+    Ok(Parsed::of_events(failure.into_iter().collect()))
 }
 
 /// Returns whether a line that ends in `}` is followed by one that starts with `{`: in JSON nothing allows that.
@@ -165,12 +254,16 @@ fn is_envelope(body: &[u8]) -> bool {
     header.trim_ascii_end().ends_with(b"}") && rest.trim_ascii_start().starts_with(b"{")
 }
 
+/// The type of an attachment that is a minidump; a file's name says nothing.
+const MINIDUMP: &str = "event.minidump";
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::error::EnvelopeError;
+    use crate::model::Level;
     use crate::title::title;
 
     const ID: &str = "9ec79c33ec9942ab8353589fcb2e04dc";
@@ -267,6 +360,101 @@ mod tests {
     }
 
     #[test]
+    fn a_dump_makes_a_crash_of_the_event_beside_it() {
+        let dump =
+            "{\"type\":\"attachment\",\"length\":4,\"attachment_type\":\"event.minidump\"}\nMDMP\n";
+        let file = "{\"type\":\"attachment\",\"length\":4,\"filename\":\"a.dmp\"}\nMDMP\n";
+        let unreal = "{\"type\":\"unreal_report\",\"length\":1}\nx\n";
+        let event = "{\"type\":\"event\"}\n{\"release\":\"r\"}\n";
+        let error = "{\"type\":\"event\"}\n{\"exception\":[{\"type\":\"E\"}]}\n";
+        let broken = "{\"type\":\"event\"}\n{broken\n";
+        let (crash, fatal) = (EventKind::Crash, Level::Fatal);
+        for (items, expected) in [
+            (format!("{dump}{event}"), Some((crash, fatal, "Minidump"))),
+            (format!("{event}{dump}"), Some((crash, fatal, "Minidump"))),
+            (
+                format!("{event}{unreal}"),
+                Some((crash, fatal, "Unreal crash")),
+            ),
+            (
+                format!("{error}{dump}"),
+                Some((EventKind::Error, Level::Error, "E")),
+            ),
+            (
+                format!("{event}{file}"),
+                Some((EventKind::Default, Level::Error, "<unlabeled event>")),
+            ),
+            (format!("{broken}{dump}"), Some((crash, fatal, "Minidump"))),
+            (unreal.to_owned(), Some((crash, fatal, "Unreal crash"))),
+            (dump.to_owned(), Some((crash, fatal, "Minidump"))),
+            (file.to_owned(), None),
+        ] {
+            let body = format!("{{\"event_id\":\"{ID}\"}}\n{items}");
+            let parsed = parse_body(body.as_bytes(), EndpointKind::Envelope).unwrap();
+            assert!(
+                parsed
+                    .events
+                    .iter()
+                    .all(|event| event.id == EventId::parse(ID))
+            );
+            let found: Vec<_> = parsed
+                .events
+                .iter()
+                .map(|event| (event.kind, event.level, title(event)))
+                .collect();
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|(kind, level, title)| (kind, level, title.to_owned()))
+                .collect();
+            assert_eq!(found, expected, "{items}");
+        }
+    }
+
+    #[test]
+    fn reads_check_ins_and_logs_among_the_items() {
+        let body = "{}\n{\"type\":\"check_in\"}\n{\"monitor_slug\":\"nightly\",\"status\":\"error\"}\n{\"type\":\"check_in\"}\n{\"status\":\"ok\"}\n\
+            {\"type\":\"log\"}\n{\"items\":[{\"level\":\"info\",\"body\":\"no\"},{\"level\":\"error\",\"body\":\"yes\"}]}\n{\"type\":\"log\"}\n[]\n";
+
+        let parsed = parse_body(body.as_bytes(), EndpointKind::Envelope).unwrap();
+
+        let found: Vec<_> = parsed
+            .events
+            .iter()
+            .map(|event| (event.kind.as_str(), title(event)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("check_in", "Cron failure: nightly".to_owned()),
+                ("log", "yes".to_owned())
+            ]
+        );
+        assert_eq!(parsed.faults[0].reason(), "not_an_object");
+        assert_eq!(parsed.faults.len(), 1);
+    }
+
+    #[test]
+    fn reads_crash_uploads_and_cron_bodies() {
+        let form = "--b\r\nContent-Disposition: form-data; name=\"upload_file_minidump\"; filename=\"a\"\r\n\r\nMDMP\r\n\
+            --b\r\nContent-Disposition: form-data; name=\"sentry\"\r\n\r\n{broken\r\n--b--\r\n";
+        let failure = "{\"monitor_slug\":\"nightly\",\"status\":\"error\"}";
+
+        let parsed = parse_body(form.as_bytes(), EndpointKind::Minidump).unwrap();
+        assert_eq!(parsed.faults[0].reason(), "invalid_json");
+        assert_eq!(parsed.items.of(ItemType::Event), 1);
+        assert_eq!(titles(form, EndpointKind::Minidump), ["Minidump"]);
+        assert_eq!(titles("x\u{9c}", EndpointKind::Unreal), ["Unreal crash"]);
+        assert_eq!(
+            titles(failure, EndpointKind::Cron),
+            ["Cron failure: nightly"]
+        );
+        let parsed = parse_body(failure.as_bytes(), EndpointKind::Cron).unwrap();
+        assert_eq!(parsed.items.of(ItemType::CheckIn), 1);
+        assert!(titles("{\"status\":\"error\"}", EndpointKind::Cron).is_empty());
+        assert!(titles(" ", EndpointKind::Cron).is_empty());
+    }
+
+    #[test]
     fn names_why_a_body_cannot_be_read() {
         let reason = |body: &str, kind| parse_body(body.as_bytes(), kind).unwrap_err().reason();
 
@@ -303,7 +491,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(body in prop::collection::vec(any::<u8>(), 0..80), text in "(\\{\\}|\\{\"type\":\"event\"\\}|\\{\"message\":\"m\"\\}|\n|\\[|x){0,12}") {
-            for kind in [EndpointKind::Store, EndpointKind::Envelope, EndpointKind::Security, EndpointKind::Minidump] {
+            for kind in [EndpointKind::Store, EndpointKind::Envelope, EndpointKind::Security, EndpointKind::Minidump, EndpointKind::Unreal, EndpointKind::Cron] {
                 let _ = parse_body(&body, kind);
                 let _ = parse_body(text.as_bytes(), kind);
             }

@@ -3,6 +3,7 @@
 //! Source: Relay, `relay-event-schema/src/protocol/event.rs` (fields, old names) and `relay-event-normalization/src/event.rs`.
 
 mod context;
+mod crash;
 mod exception;
 mod frame;
 
@@ -16,6 +17,8 @@ use crate::model::{Event, EventId, EventKind, Level, LogEntry, SecurityReport, T
 use crate::security::{Csp, Host};
 
 use context::Contexts;
+
+pub(crate) use crash::CrashFields;
 
 /// Reads an event from JSON such as `{"event_id":"…","exception":{"values":[…]}}`.
 ///

@@ -13,7 +13,8 @@ pub use culprit::culprit;
 /// Returns the title of an event, one line.
 ///
 /// It is the client's title if it sent one; else for an error `Type: first line of value`, for a message its first line,
-/// for a security report its sentence. Value and message are cut to 256 characters, as Sentry does since 2025.
+/// for a security report its sentence. A crash is named as an error if it has exceptions, else as a message; the readers
+/// of crashes and check-ins set a title where there is neither. Value and message are cut to 256 characters, as Sentry does since 2025.
 ///
 /// An exception without a type is a message with a stack, as JavaScript SDKs send them under `attachStacktrace`: it is
 /// named by its value. Sentry would name it `Error: value`, or after the crash frame's function.
@@ -28,7 +29,10 @@ pub fn title_with(event: &Event<'_>, main: Option<&Exception<'_>>) -> String {
     }
     match event.kind {
         EventKind::Error => Metadata::of(event, main).title(),
-        EventKind::Default => message_line(event).unwrap_or_else(|| "<unlabeled event>".to_owned()),
+        EventKind::Crash if main.is_some() => Metadata::of(event, main).title(),
+        EventKind::Default | EventKind::Crash | EventKind::CheckIn | EventKind::Log => {
+            message_line(event).unwrap_or_else(|| "<unlabeled event>".to_owned())
+        }
         EventKind::Csp | EventKind::Security => security_title(event),
         EventKind::Transaction | EventKind::Feedback => {
             let transaction = event.transaction.as_deref();
@@ -110,11 +114,15 @@ pub fn main_exception<'e, 'a>(event: &'e Event<'a>) -> Option<&'e Exception<'a>>
 /// Returns where an event happened: the crash frame's file, the subject of a security report, nothing for a message.
 pub fn location<'e>(event: &'e Event<'_>) -> Option<Cow<'e, str>> {
     match event.kind {
-        EventKind::Error => crash_frame(event).and_then(file).map(Cow::Borrowed),
+        EventKind::Error | EventKind::Crash => crash_frame(event).and_then(file).map(Cow::Borrowed),
         EventKind::Csp | EventKind::Security => {
             event.security.as_ref().map(|report| report.subject())
         }
-        EventKind::Default | EventKind::Transaction | EventKind::Feedback => None,
+        EventKind::Default
+        | EventKind::Transaction
+        | EventKind::Feedback
+        | EventKind::CheckIn
+        | EventKind::Log => None,
     }
 }
 

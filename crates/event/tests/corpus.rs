@@ -67,6 +67,48 @@ fn finds_the_event_id_at_the_start_of_every_envelope_that_has_one() {
 }
 
 #[test]
+fn takes_only_errors_from_the_logs_and_failures_from_the_check_ins_of_real_sdks() {
+    let Some(corpus) = corpus() else { return };
+    let mut found = Vec::new();
+    for path in files(&corpus.join("sdk")) {
+        let request = Request::load(&path);
+        let of_interest = ["log", "check_in"];
+        let names = request.expect["items"].as_array().into_iter().flatten();
+        let is_of_interest = names
+            .filter_map(Value::as_str)
+            .any(|name| of_interest.contains(&name));
+        if !is_of_interest || request.method == Method::OPTIONS {
+            continue;
+        }
+        let decoded = request.decoded();
+
+        let parsed = event::parse_body(&decoded, EndpointKind::Envelope).unwrap();
+
+        let events = parsed.events.iter().map(|event| {
+            assert!(event.level >= Level::Error, "{}", request.name);
+            format!(
+                "{} of {}: {}",
+                event.kind.as_str(),
+                event.platform,
+                title(event)
+            )
+        });
+        found.extend(events);
+    }
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "check_in of other: Cron failure: nightly",
+            "log of javascript: log error",
+            "log of node: log error",
+            "log of python: payment 17 failed for alice",
+            "log of rust: log error",
+        ]
+    );
+}
+
+#[test]
 fn reads_every_stored_event() {
     let Some(corpus) = corpus() else { return };
     let inputs = files(&corpus.join("grouping/inputs"));
@@ -281,9 +323,12 @@ fn items(decoded: &[u8]) -> Option<Vec<&'static str>> {
     (!items.is_empty()).then_some(items)
 }
 
-/// The event that `expect` describes: the first of the body, else the transaction in it.
+/// The event that `expect` describes: the first of the body, else the transaction in it. It says nothing of logs and
+/// check-ins.
 fn described<'b>(decoded: &'b [u8], parsed: &Parsed<'b>) -> Option<Event<'b>> {
-    if let Some(event) = parsed.events.first() {
+    let is_described =
+        |event: &&Event<'_>| !matches!(event.kind, EventKind::CheckIn | EventKind::Log);
+    if let Some(event) = parsed.events.iter().find(is_described) {
         return Some(event.clone());
     }
     let envelope = Envelope::open(decoded).ok()?;
@@ -305,7 +350,13 @@ fn describe(
 ) -> serde_json::Map<String, Value> {
     let declared = match event.kind {
         kind @ (EventKind::Transaction | EventKind::Feedback) => Some(kind.as_str()),
-        EventKind::Error | EventKind::Default | EventKind::Csp | EventKind::Security => None,
+        EventKind::Error
+        | EventKind::Default
+        | EventKind::Csp
+        | EventKind::Security
+        | EventKind::Crash
+        | EventKind::CheckIn
+        | EventKind::Log => None,
     };
     let level = match &expect["level"] {
         Value::Null if expect["type"] == "transaction" => Some(Level::Info),

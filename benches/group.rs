@@ -127,7 +127,7 @@ fn python_event(frames: usize, lines: usize) -> Vec<u8> {
 }
 
 fn frame(number: usize, lines: usize) -> Value {
-    let is_ours = number % 2 == 0;
+    let is_ours = number.is_multiple_of(2);
     let package = if is_ours { "shop" } else { "django/core" };
     let context: Vec<String> = (0..lines)
         .map(|line| format!("    value_{line} = compute(order, {line})  # step {line}"))

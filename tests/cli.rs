@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use testkit::{FakeSentry, Robot, RobotSimulator, SdkRequest};
 
 #[test]
@@ -291,11 +292,11 @@ async fn sighup_reloads_and_a_broken_file_keeps_the_old_configuration() {
 
     testkit::send(address, &request).await.unwrap();
     write("nonsense");
-    proxy.signal("-HUP");
+    proxy.signal(Signal::HUP);
     proxy.wait_to_hear("configuration not reloaded");
     testkit::send(address, &request).await.unwrap();
     write(&second.url());
-    proxy.signal("-HUP");
+    proxy.signal(Signal::HUP);
     proxy.wait_to_hear("configuration reloaded");
     testkit::send(address, &request).await.unwrap();
 
@@ -397,19 +398,12 @@ impl RunningProxy {
         }
     }
 
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     fn terminate(&mut self) -> Option<i32> {
-        self.signal("-TERM");
+        self.signal(Signal::TERM);
         self.child.wait().unwrap().code()
     }
 }

@@ -213,6 +213,48 @@ async fn levels_decide_as_in_sentry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn crashes_and_failed_check_ins_alert_and_logs_do_not() {
+    let stage = Stage::start("").await;
+
+    for request in [minidump(), check_in(), log()] {
+        assert_eq!(stage.send(&request).await, 200);
+    }
+
+    stage
+        .wait_for_count("sentry_notice_events_total{outcome=\"queued\"} 2")
+        .await;
+    stage
+        .wait_for_count("sentry_notice_events_total{outcome=\"not_alertable\"} 1")
+        .await;
+    let cards = stage.robots.wait_for(2, PATIENCE).await.unwrap();
+    assert!(
+        cards[0].text.contains("Minidump") && cards[0].text.contains("fatal"),
+        "{}",
+        cards[0].text
+    );
+    assert!(
+        cards[1].text.contains("Cron failure: nightly"),
+        "{}",
+        cards[1].text
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_can_be_switched() {
+    let stage = Stage::start("[tee]\nkinds = [\"log\"]").await;
+
+    for request in [minidump(), check_in(), message("boom"), log()] {
+        assert_eq!(stage.send(&request).await, 200);
+    }
+
+    stage
+        .wait_for_count("sentry_notice_events_total{outcome=\"not_alertable\"} 3")
+        .await;
+    let cards = stage.robots.wait_for(1, PATIENCE).await.unwrap();
+    assert!(cards[0].text.contains("disk is full"), "{}", cards[0].text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stopping_delivers_what_was_decided() {
     let stage = Stage::start("").await;
 
@@ -238,6 +280,42 @@ fn message(text: &str) -> SdkRequest {
         "POST",
         "/api/1/store/?sentry_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     )
+    .body(body)
+}
+
+/// A crash upload as Breakpad makes it: a form with the dump in a file field.
+fn minidump() -> SdkRequest {
+    let body = "--frontier\r\nContent-Disposition: form-data; name=\"sentry[release]\"\r\n\r\ngame@1.0\r\n--frontier\r\n\
+        Content-Disposition: form-data; name=\"upload_file_minidump\"; filename=\"a.dmp\"\r\n\
+        Content-Type: application/octet-stream\r\n\r\nMDMP\u{1}\u{2}\r\n--frontier--\r\n";
+    SdkRequest::new(
+        "POST",
+        "/api/1/minidump/?sentry_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    )
+    .header("Content-Type", "multipart/form-data; boundary=frontier")
+    .body(body)
+}
+
+fn check_in() -> SdkRequest {
+    let item = r#"{"check_in_id":"83a7c03ed0a04e1b97e2e3b18d38f244","monitor_slug":"nightly","status":"error"}"#;
+    envelope("check_in", item)
+}
+
+fn log() -> SdkRequest {
+    let item = r#"{"items":[{"timestamp":1795426692.5,"level":"error","body":"disk is full"}]}"#;
+    envelope("log", item)
+}
+
+fn envelope(ty: &str, item: &str) -> SdkRequest {
+    let body = format!(
+        "{{}}\n{{\"type\":\"{ty}\",\"length\":{}}}\n{item}\n",
+        item.len()
+    );
+    SdkRequest::new(
+        "POST",
+        "/api/1/envelope/?sentry_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    )
+    .header("Content-Type", "application/x-sentry-envelope")
     .body(body)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use event::endpoint::ProjectId;
-use event::model::{Event, EventId, Level};
+use event::model::{Event, EventId, EventKind, Level};
 
 use crate::alert;
 
@@ -15,6 +15,8 @@ use crate::alert;
 pub struct Config {
     /// The lowest level that alerts.
     pub min_level: Level,
+    /// The kinds of events that alert.
+    pub kinds: Vec<Kind>,
     /// The rule of the root route.
     pub rule: Rule,
     /// Names of the robots that speak; none means that alerts are decided and shown, sent nowhere.
@@ -23,6 +25,21 @@ pub struct Config {
     pub project_names: BTreeMap<ProjectId, String>,
     /// How links into Sentry are made.
     pub links: Links,
+}
+
+/// A kind of events that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Errors and messages.
+    Event,
+    /// Browser security reports.
+    Security,
+    /// Minidumps and Unreal crash reports.
+    Crash,
+    /// Check-ins of cron jobs that failed.
+    CheckIn,
+    /// Log entries.
+    Log,
 }
 
 /// When to speak about an issue again.
@@ -48,12 +65,27 @@ pub struct Links {
 impl Config {
     /// Returns whether an event's kind and level may alert at all.
     pub fn may_alert(&self, event: &Event<'_>) -> bool {
-        event.kind.is_alertable() && event.level >= self.min_level
+        let is_wanted = Kind::of(event.kind).is_some_and(|kind| self.kinds.contains(&kind));
+        is_wanted && event.level >= self.min_level
     }
 
     /// Returns the names of the routes that lead to the robots, root first.
     pub fn route(&self) -> Vec<String> {
         vec!["alert".to_owned()]
+    }
+}
+
+impl Kind {
+    /// Returns the kind an event counts as; `None` for what never alerts.
+    pub fn of(kind: EventKind) -> Option<Self> {
+        match kind {
+            EventKind::Error | EventKind::Default => Some(Self::Event),
+            EventKind::Csp | EventKind::Security => Some(Self::Security),
+            EventKind::Crash => Some(Self::Crash),
+            EventKind::CheckIn => Some(Self::CheckIn),
+            EventKind::Log => Some(Self::Log),
+            EventKind::Transaction | EventKind::Feedback => None,
+        }
     }
 }
 
@@ -87,6 +119,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             min_level: Level::Error,
+            kinds: vec![Kind::Event, Kind::Security, Kind::Crash, Kind::CheckIn],
             rule: Rule::default(),
             robots: Vec::new(),
             project_names: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ::alert::Kind;
 use event::model::Level;
 
 use super::alerting::{alert, grouping, own_notices, projects, robots, sentry};
@@ -11,7 +12,7 @@ use super::secret::{Environment, secret};
 use super::section::Section;
 use super::units::{address, choice, list};
 use super::values::{bytes, count, positive};
-use super::{AdminConfig, AlertOn, Config, LogConfig, LogFormat, TeeConfig};
+use super::{AdminConfig, AlertOn, Config, LogConfig, LogFormat};
 
 /// Reads the whole configuration.
 pub(super) fn config(mut root: Section, environment: &Environment) -> Config {
@@ -28,11 +29,7 @@ pub(super) fn config(mut root: Section, environment: &Environment) -> Config {
     config.proxy.tunnel_path = tunnel(root.section("tunnel"));
     config.proxy.tls = tls(root.section("tls"));
     spool(root.section("spool"));
-    (
-        config.tee,
-        config.alert.min_level,
-        config.proxy.tee.max_body,
-    ) = tee(root.section("tee"), &defaults);
+    tee(root.section("tee"), &mut config);
     config.retention = state(root.section("state"), defaults.retention);
     config.robots = robots(root.section("robot"), environment);
     config.alert.project_names = projects(root.section("project"));
@@ -47,39 +44,27 @@ pub(super) fn config(mut root: Section, environment: &Environment) -> Config {
     config
 }
 
-fn tee(mut section: Section, defaults: &Config) -> (TeeConfig, Level, usize) {
-    let levels = [
-        ("debug", Level::Debug),
-        ("info", Level::Info),
-        ("warning", Level::Warning),
-        ("error", Level::Error),
-        ("fatal", Level::Fatal),
-    ];
-    let verdicts = [
-        ("accepted", AlertOn::Accepted),
-        ("limited", AlertOn::Limited),
-        ("spooled", AlertOn::Spooled),
-    ];
-    let min_level = section.read("min_level", defaults.alert.min_level, choice(&levels));
-    let max_body = bytes(&mut section, "max_body", defaults.proxy.tee.max_body);
-    let tee = TeeConfig {
-        memory: bytes(&mut section, "memory", defaults.tee.memory),
-        max_decoded: bytes(&mut section, "max_decoded", defaults.tee.max_decoded),
-        alert_on: section.read(
-            "alert_on",
-            defaults.tee.alert_on.clone(),
-            list(choice(&verdicts)),
-        ),
-    };
-    if tee.memory < max_body {
+/// Reads what is copied into the pipeline, and which of it may alert.
+fn tee(mut section: Section, config: &mut Config) {
+    let max_body = bytes(&mut section, "max_body", config.proxy.tee.max_body);
+    let memory = bytes(&mut section, "memory", config.tee.memory);
+    if memory < max_body {
         let hint = "let `tee.memory` hold at least one body of `tee.max_body`";
         section.complain(
             "memory",
             &Wrong::new("is smaller than `tee.max_body`", hint),
         );
     }
+    config.proxy.tee.max_body = max_body;
+    config.tee.memory = memory;
+    config.tee.max_decoded = bytes(&mut section, "max_decoded", config.tee.max_decoded);
+    let verdicts = config.tee.alert_on.clone();
+    config.tee.alert_on = section.read("alert_on", verdicts, list(choice(&VERDICTS)));
+    let kinds = config.alert.kinds.clone();
+    config.alert.kinds = section.read("kinds", kinds, list(choice(&KINDS)));
+    let min_level = config.alert.min_level;
+    config.alert.min_level = section.read("min_level", min_level, choice(&LEVELS));
     section.finish();
-    (tee, min_level, max_body)
 }
 
 fn state(mut section: Section, retention: Duration) -> Duration {
@@ -132,3 +117,23 @@ fn log(mut section: Section, defaults: LogConfig) -> LogConfig {
     section.finish();
     log
 }
+
+const LEVELS: [(&str, Level); 5] = [
+    ("debug", Level::Debug),
+    ("info", Level::Info),
+    ("warning", Level::Warning),
+    ("error", Level::Error),
+    ("fatal", Level::Fatal),
+];
+const VERDICTS: [(&str, AlertOn); 3] = [
+    ("accepted", AlertOn::Accepted),
+    ("limited", AlertOn::Limited),
+    ("spooled", AlertOn::Spooled),
+];
+const KINDS: [(&str, Kind); 5] = [
+    ("event", Kind::Event),
+    ("security", Kind::Security),
+    ("crash", Kind::Crash),
+    ("check_in", Kind::CheckIn),
+    ("log", Kind::Log),
+];

@@ -32,8 +32,8 @@ async fn copies_only_what_may_carry_events() {
     let mut proxy = start(sentry.address);
     let mut client = proxy.connect().await;
 
-    client.ask(post("/api/1/cron/nightly/", b"{}")).await;
-    client.ask(post("/api/1/minidump/", b"{}")).await;
+    client.ask(post("/api/1/nel/", b"{}")).await;
+    client.ask(post("/api/1/user-feedback/", b"{}")).await;
     client.ask(post("/api/1/store/", b"{}")).await;
 
     assert_eq!(

@@ -88,7 +88,7 @@ impl Outbox {
         });
         let permits: Vec<_> = robots
             .iter()
-            .filter_map(|name| self.robots.get(name)?.try_reserve().ok())
+            .filter_map(|name| self.reserve(name))
             .collect();
         word.left.store(permits.len(), Ordering::Release);
         let queued = permits.len();
@@ -100,6 +100,15 @@ impl Outbox {
             .metrics
             .set_outbox(self.waiting.load(Ordering::Relaxed));
         queued > 0
+    }
+
+    /// Takes a place in a robot's queue; a robot without room is counted, since the others may still deliver.
+    fn reserve(&self, robot: &str) -> Option<mpsc::Permit<'_, Delivery>> {
+        let place = self.robots.get(robot)?.try_reserve().ok();
+        if place.is_none() {
+            self.shared.metrics.count_message(robot, "outbox_full");
+        }
+        place
     }
 
     /// Returns a view of the robots' state that does not keep the outbox open.

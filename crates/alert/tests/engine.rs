@@ -242,6 +242,8 @@ async fn a_full_outbox_gives_the_claim_back() {
 
     assert_eq!(full, Outcome::OutboxFull);
     assert_eq!(again, Outcome::OutboxFull);
+    let line = "sentry_notice_messages_total{robot=\"oncall\",result=\"outbox_full\"} 2";
+    assert!(stage.metrics_text().contains(line));
 }
 
 #[tokio::test(start_paused = true)]

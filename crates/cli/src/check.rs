@@ -17,7 +17,11 @@ pub(crate) fn check(arguments: &CheckArguments) -> ExitCode {
 }
 
 fn describe(config: &Config) {
-    print(format!("listen    http://{}", config.proxy.listen));
+    print(format!(
+        "listen    {}://{}",
+        crate::run::scheme(config),
+        config.proxy.listen
+    ));
     print(format!("upstream  {}", config.proxy.upstream.url));
     print(format!("admin     http://{}", config.admin.listen));
     print("routes");

@@ -48,6 +48,15 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// Returns how SDKs speak to the proxy: `https` when it has a certificate.
+pub(crate) fn scheme(config: &Config) -> &'static str {
+    if config.proxy.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    }
+}
+
 /// Returns the runtime of everything but forwarding: pipeline, robots, admin pages.
 ///
 /// One worker: handing each copied request from one thread to another would cost more than looking into it.
@@ -67,11 +76,12 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
     let (reload, reloads) = mpsc::channel(1);
     let reloader = tokio::spawn(reload_on(hangup, sources, reload));
     let upstream = config.proxy.upstream.url.to_string();
+    let scheme = scheme(&config);
     let app = match App::new(config).await {
         Ok(app) => app,
         Err(error) => return fail(&error),
     };
-    say(format!("listening on http://{}", app.address()));
+    say(format!("listening on {scheme}://{}", app.address()));
     say(format!("admin on http://{}", app.admin_address()));
     say(format!("forwarding to {upstream}"));
     let stop = async {

@@ -201,7 +201,7 @@ enum Permit {
     KeyMissing,
 }
 
-/// Checks the allow lists. Without any key nothing can be sent but an envelope, which may hold it; and browsers ask first.
+/// Checks the allow lists. A body that carries events may hold the key that the head lacks; and browsers ask first.
 fn permit(
     forward: &ForwardConfig,
     head: &request::Parts,

@@ -144,16 +144,8 @@ pub(crate) fn refuse(refusal: Refusal) -> Response<AnswerBody> {
 
 /// Returns the same answer as bytes, for a connection whose request hyper never saw.
 pub(crate) fn refuse_raw(refusal: Refusal) -> Vec<u8> {
-    let status = refusal.status();
     let body = body_text(refusal.detail(), &[]);
-    let head = format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ndate: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        status.as_u16(),
-        status.canonical_reason().unwrap_or_default(),
-        httpdate::fmt_http_date(SystemTime::now()),
-        body.len(),
-    );
-    (head + &body).into_bytes()
+    raw(refusal.status(), "connection: close\r\n", &body)
 }
 
 /// Returns the answer to a request that neither Sentry nor the spool could take.
@@ -167,6 +159,12 @@ pub(crate) fn lost(fault: &Fault) -> Response<AnswerBody> {
     )
 }
 
+/// Returns the same answer as bytes, for a connection that goes on.
+pub(crate) fn lost_raw(fault: &Fault) -> Vec<u8> {
+    let body = body_text("Sentry cannot be reached", &fault.causes());
+    raw(StatusCode::SERVICE_UNAVAILABLE, "", &body)
+}
+
 fn json(status: StatusCode, detail: &str, causes: &[String]) -> Response<AnswerBody> {
     let text = body_text(detail, causes);
     let mut response = Response::new(AnswerBody::own(Bytes::from(text)));
@@ -177,6 +175,18 @@ fn json(status: StatusCode, detail: &str, causes: &[String]) -> Response<AnswerB
         headers.insert(DATE, date);
     }
     response
+}
+
+/// Writes an answer out; `fields` are whole lines.
+fn raw(status: StatusCode, fields: &str, body: &str) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ndate: {}\r\n{fields}content-length: {}\r\n\r\n",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        httpdate::fmt_http_date(SystemTime::now()),
+        body.len(),
+    );
+    (head + body).into_bytes()
 }
 
 fn body_text(detail: &str, causes: &[String]) -> String {

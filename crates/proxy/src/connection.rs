@@ -26,6 +26,7 @@ use crate::body::AnswerBody;
 use crate::config::Limits;
 use crate::handler;
 use crate::headers::Forwarded;
+use crate::lane;
 use crate::metrics::Outcome;
 use crate::patrol::{Activity, Order, Registered};
 use crate::route::EndpointLabel;
@@ -49,20 +50,42 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     registered: Registered,
 ) {
-    if !has_spoken(&stream, &registered.activity).await {
+    let activity = Rc::clone(&registered.activity);
+    let plan = Arc::clone(&worker.settings().plan);
+    let Some(tls) = &plan.tls else {
+        return serve_plain(worker, stream, peer, activity).await;
+    };
+    if !has_spoken(&stream, &activity).await {
         return;
     }
+    // What has changed while the client was silent.
     let plan = Arc::clone(&worker.settings().plan);
-    let opened = Opened {
-        worker,
+    let acceptor = TlsAcceptor::from(Arc::clone(plan.tls.as_ref().unwrap_or(tls)));
+    let opened = Opened::new(worker, peer, activity);
+    Box::pin(opened.serve_tls(stream, acceptor)).await;
+}
+
+/// Serves a client without TLS: on the short way as long as its requests are plain, then by hyper.
+async fn serve_plain(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    activity: Rc<Activity>,
+) {
+    let client = Client {
         peer,
-        activity: Rc::clone(&registered.activity),
-        limits: plan.config.limits,
+        forwarded: Forwarded {
+            peer: address_value(peer),
+            protocol: PLAIN,
+        },
+        activity: Rc::clone(&activity),
     };
-    match &plan.tls {
-        None => Box::pin(opened.serve_http1(stream, PLAIN)).await,
-        Some(tls) => Box::pin(opened.serve_tls(stream, TlsAcceptor::from(Arc::clone(tls)))).await,
-    }
+    let Some((stream, read)) = lane::serve(&worker, &client, stream).await else {
+        return;
+    };
+    drop(client);
+    let opened = Opened::new(worker, peer, activity);
+    Box::pin(opened.serve_http1(stream, read, PLAIN)).await;
 }
 
 /// A connection whose client has spoken.
@@ -74,6 +97,16 @@ struct Opened {
 }
 
 impl Opened {
+    fn new(worker: Rc<Worker>, peer: SocketAddr, activity: Rc<Activity>) -> Opened {
+        let limits = worker.settings().config().limits;
+        Opened {
+            worker,
+            peer,
+            activity,
+            limits,
+        }
+    }
+
     async fn serve_tls(self, stream: TcpStream, acceptor: TlsAcceptor) {
         let stream = match timeout(self.limits.header_timeout, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => stream,
@@ -85,16 +118,18 @@ impl Opened {
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.serve_http2(stream).await;
         } else {
-            self.serve_http1(stream, ENCRYPTED).await;
+            self.serve_http1(stream, Vec::new(), ENCRYPTED).await;
         }
     }
 
     async fn serve_http1<S: AsyncRead + AsyncWrite + Unpin>(
         self,
         stream: S,
+        read: Vec<u8>,
         protocol: HeaderValue,
     ) {
-        let screen = Screen::new(stream, self.limits.max_head, Rc::clone(&self.activity));
+        let activity = Rc::clone(&self.activity);
+        let screen = Screen::resume(stream, read, self.limits.max_head, activity);
         let mut connection = http1::Builder::new()
             .preserve_header_case(true)
             .half_close(true)

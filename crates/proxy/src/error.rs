@@ -61,6 +61,9 @@ pub enum TlsError {
     Settings(#[source] rustls::Error),
 }
 
+/// What a library or the operating system said about a connection.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why Sentry's answer is missing.
 ///
 /// Two questions decide what happens next: whether Sentry may have taken the request, and what to tell the operator.
@@ -75,9 +78,9 @@ pub(crate) enum Fault {
     #[error("cannot shake hands with Sentry")]
     Handshake(#[source] io::Error),
     #[error("cannot send the request to Sentry")]
-    NotSent(#[source] hyper::Error),
+    NotSent(#[source] Cause),
     #[error("the connection to Sentry broke before its answer")]
-    Broken(#[source] hyper::Error),
+    Broken(#[source] Cause),
     #[error("no answer from Sentry within the response timeout")]
     Timeout,
     #[error("Sentry is down (status {0})")]

@@ -2,8 +2,8 @@
 
 use std::time::{Instant, SystemTime};
 
-use event::EndpointKind;
-use http::{Request, Response, Version, request};
+use event::{Endpoint, EndpointKind};
+use http::{Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
@@ -15,7 +15,6 @@ use crate::handler::{Done, Shared};
 use crate::headers;
 use crate::metrics::Outcome;
 use crate::pump::{Gathered, Pump, PumpLimits, Stop};
-use crate::route::Route;
 use crate::tap::{BodyCopy, Copied, Dropped, Verdict};
 use crate::upstream::{Lease, Upstream};
 use crate::worker::{Settings, Worker};
@@ -38,18 +37,19 @@ impl<'w> Exchange<'w> {
     /// Prepares the request; makes its head the one that Sentry gets.
     pub(crate) fn new(
         shared: Shared<'w>,
-        route: Route,
+        endpoint: Endpoint,
         framing: Framing,
         head: &mut request::Parts,
+        target: Uri,
     ) -> Exchange<'w> {
         let Shared {
             worker,
             settings,
             client,
         } = shared;
-        let draft = draft(&route, head, client);
-        let upstream = settings.upstreams.of(route.endpoint.project);
-        head.uri = route.target;
+        let draft = draft(endpoint, head, client);
+        let upstream = settings.upstreams.of(endpoint.project);
+        head.uri = target;
         head.version = Version::HTTP_11;
         head.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let client_ip = settings.config().forward.client_ip;
@@ -63,7 +63,7 @@ impl<'w> Exchange<'w> {
             worker,
             settings,
             upstream,
-            kind: route.endpoint.kind,
+            kind: endpoint.kind,
             framing,
             draft,
         }
@@ -155,7 +155,7 @@ impl<'w> Exchange<'w> {
     /// Turns what Sentry said into the answer, and hands the copy over.
     fn conclude(self, asked: Asked, copy: Option<BodyCopy>, feed: Option<Feed>) -> Done {
         let asked = match asked {
-            Ok((response, _)) if is_outage(self.kind, &response) => {
+            Ok((response, _)) if is_outage(self.kind, response.status()) => {
                 Err(Fault::Outage(response.status().as_u16()))
             }
             asked => asked,
@@ -206,13 +206,13 @@ impl<'w> Exchange<'w> {
 }
 
 /// Prepares a copy if the endpoint can carry an event.
-fn draft(route: &Route, head: &request::Parts, client: &Client) -> Option<Box<Copied>> {
+fn draft(endpoint: Endpoint, head: &request::Parts, client: &Client) -> Option<Box<Copied>> {
     let path_and_query = head
         .uri
         .path_and_query()
-        .filter(|_| route.endpoint.kind.carries_events())?;
+        .filter(|_| endpoint.kind.carries_events())?;
     Some(Box::new(Copied {
-        endpoint: route.endpoint,
+        endpoint,
         method: head.method.clone(),
         path_and_query: path_and_query.clone(),
         headers: head.headers.clone(),
@@ -234,8 +234,8 @@ fn is_error<B>(response: &Response<B>) -> bool {
 }
 
 /// Whether the answer means that Sentry is down. The web API's own 503 is none of our business.
-fn is_outage(kind: EndpointKind, response: &Response<Incoming>) -> bool {
-    let is_down = Verdict::of_status(response.status()) == Verdict::Unreachable;
+pub(crate) fn is_outage(kind: EndpointKind, status: StatusCode) -> bool {
+    let is_down = Verdict::of_status(status) == Verdict::Unreachable;
     match kind {
         EndpointKind::Relay | EndpointKind::Other | EndpointKind::ErrorPage => false,
         EndpointKind::Store

@@ -15,7 +15,7 @@ use crate::exchange::Exchange;
 use crate::headers;
 use crate::metrics::Outcome;
 use crate::pump::{Gathered, gather};
-use crate::route::{self, EndpointLabel, Found};
+use crate::route::{self, Asked, EndpointLabel, Found};
 use crate::screen;
 use crate::worker::{Settings, Worker};
 
@@ -38,7 +38,8 @@ pub(crate) async fn handle(
         headers::from_http2(&mut head, incoming.is_end_stream());
     }
 
-    let (label, carried) = match route::find(&settings, &head) {
+    let found = Asked::of(&head).and_then(|asked| route::find(&settings, &asked));
+    let (label, carried) = match found {
         Ok(found) => (found.label(), carry(shared, found, head, incoming).await),
         Err(refusal) => (EndpointLabel::NONE, Err(refusal)),
     };
@@ -82,8 +83,10 @@ async fn carry(
 ) -> Result<Done, Refusal> {
     let framing = framing_of(&head.headers)?;
     let gathered = take_in(shared, framing, &found, &mut incoming).await?;
-    let route = found.resolve(shared.settings, &head, &gathered.pieces)?;
-    let exchange = Exchange::new(shared, route, framing, &mut head);
+    let asked = Asked::of(&head)?;
+    let route = found.resolve(shared.settings, &asked, &gathered.pieces)?;
+    let target = route.uri(&head.uri)?;
+    let exchange = Exchange::new(shared, route.endpoint, framing, &mut head, target);
 
     if gathered.is_complete {
         let request = exchange.request(head, &gathered)?;

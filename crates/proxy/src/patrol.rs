@@ -3,8 +3,9 @@
 //! A coarse clock that one task advances replaces a timer per connection: a request needs no clock and no timer for it.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::config::Limits;
@@ -35,6 +36,8 @@ pub(crate) struct Activity {
     received: Cell<u64>,
     waited: Cell<Tick>,
     in_flight: Cell<u32>,
+    /// When we stop waiting for Sentry.
+    deadline: Cell<Option<Tick>>,
     order: Cell<Order>,
     /// Why nothing more is read from the client.
     pub(crate) fault: Cell<Option<Fault>>,
@@ -107,6 +110,8 @@ impl Patrol {
         for activity in connections.iter() {
             if let Some(order) = activity.overdue(limits) {
                 activity.command(order);
+            } else if activity.is_past_deadline() {
+                activity.wake();
             }
         }
     }
@@ -159,6 +164,7 @@ impl Activity {
             received: Cell::new(0),
             waited: Cell::new(0),
             in_flight: Cell::new(0),
+            deadline: Cell::new(None),
             order: Cell::new(Order::None),
             fault: Cell::new(None),
             now,
@@ -175,6 +181,38 @@ impl Activity {
             *waker = Some(context.waker().clone());
         }
         self.order.get()
+    }
+
+    /// Waits for something from Sentry, `None` if it takes longer than `limit`. Costs no timer, and is as coarse as the clock.
+    pub(crate) async fn within<F: Future>(&self, limit: Duration, future: F) -> Option<F::Output> {
+        let last = self
+            .now
+            .get()
+            .saturating_add(ticks(limit).saturating_add(1));
+        self.deadline.set(Some(last));
+        let mut future = std::pin::pin!(future);
+        let output = poll_fn(|context| {
+            self.order(context);
+            match future.as_mut().poll(context) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending if self.is_past_deadline() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        self.deadline.set(None);
+        output
+    }
+
+    fn is_past_deadline(&self) -> bool {
+        self.deadline
+            .get()
+            .is_some_and(|deadline| self.now.get() >= deadline)
+    }
+
+    /// Returns whether the connection should end with what is in flight.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.order.get() != Order::None
     }
 
     pub(crate) fn must_stop_reading(&self) -> bool {
@@ -231,6 +269,10 @@ impl Activity {
 
     fn command(&self, order: Order) {
         self.order.set(order);
+        self.wake();
+    }
+
+    fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }

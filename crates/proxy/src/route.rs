@@ -3,12 +3,21 @@
 use bytes::Bytes;
 use event::peek::peek;
 use event::{Auth, Dsn, Endpoint, EndpointKind};
-use http::uri::PathAndQuery;
-use http::{Method, Uri, request};
+use http::{HeaderMap, Method, Uri, request};
 
 use crate::answer::Refusal;
 use crate::config::ForwardConfig;
 use crate::worker::Settings;
+
+/// What decides where a request goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'r> {
+    pub(crate) method: &'r Method,
+    /// Path and query.
+    pub(crate) target: &'r str,
+    /// All that may hold a key; looked at only when keys are listed.
+    pub(crate) headers: &'r HeaderMap,
+}
 
 /// What a request's head says about where it goes.
 #[derive(Debug)]
@@ -26,8 +35,8 @@ pub(crate) enum Found {
 pub(crate) struct Route {
     /// What the path means.
     pub(crate) endpoint: Endpoint,
-    /// The target to ask Sentry for.
-    pub(crate) target: Uri,
+    /// The path and query to ask Sentry for, where they differ from those that were asked of us.
+    pub(crate) target: Option<String>,
 }
 
 /// An endpoint's place in [`ENDPOINT_LABELS`].
@@ -63,12 +72,51 @@ impl EndpointLabel {
 
     const TUNNEL: EndpointLabel = EndpointLabel(ENDPOINT_LABELS.len() - 2);
 
-    fn of(kind: EndpointKind) -> EndpointLabel {
+    pub(crate) fn of(kind: EndpointKind) -> EndpointLabel {
         EndpointLabel(kind as usize)
     }
 
     pub(crate) fn index(self) -> usize {
         self.0
+    }
+}
+
+impl<'r> Asked<'r> {
+    /// Reads a parsed head. No endpoint has a use for CONNECT or TRACE. An absolute-form target would name another host; only HTTP/2 carries the host in its target.
+    pub(crate) fn of(head: &'r request::Parts) -> Result<Asked<'r>, Refusal> {
+        if head.method == Method::CONNECT || head.method == Method::TRACE {
+            return Err(Refusal::Method);
+        }
+        let is_absolute = head.uri.authority().is_some() && head.version != http::Version::HTTP_2;
+        match head.uri.path_and_query() {
+            Some(target) if !is_absolute => Ok(Asked {
+                method: &head.method,
+                target: target.as_str(),
+                headers: &head.headers,
+            }),
+            _ => Err(Refusal::Malformed),
+        }
+    }
+
+    fn path(&self) -> &'r str {
+        self.target
+            .split_once('?')
+            .map_or(self.target, |(path, _)| path)
+    }
+
+    fn query(&self) -> Option<&'r str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+}
+
+impl Route {
+    /// Returns the target to ask Sentry for instead of `asked`.
+    pub(crate) fn uri(&self, asked: &Uri) -> Result<Uri, Refusal> {
+        match (&self.target, asked.path_and_query()) {
+            (Some(target), _) => target.parse().map_err(|_| Refusal::Malformed),
+            (None, Some(target)) => Ok(Uri::from(target.clone())),
+            (None, None) => Err(Refusal::Malformed),
+        }
     }
 }
 
@@ -84,10 +132,10 @@ impl Found {
     pub(crate) fn resolve(
         self,
         settings: &Settings,
-        head: &request::Parts,
+        asked: &Asked<'_>,
         start: &[Bytes],
     ) -> Result<Route, Refusal> {
-        let dsn = || peek(&head.headers, start).dsn;
+        let dsn = || peek(asked.headers, start).dsn;
         match self {
             Found::Known(route) => Ok(route),
             Found::KeyInBody(route) => {
@@ -99,31 +147,24 @@ impl Found {
                     Err(Refusal::Forbidden)
                 }
             }
-            Found::Tunnel => tunnel(settings, head, dsn().ok_or(Refusal::NoDsn)?),
+            Found::Tunnel => tunnel(settings, asked, dsn().ok_or(Refusal::NoDsn)?),
         }
     }
 }
 
 /// Decides where a request goes.
-pub(crate) fn find(settings: &Settings, head: &request::Parts) -> Result<Found, Refusal> {
-    if head.method == Method::CONNECT || head.method == Method::TRACE {
-        return Err(Refusal::Method);
-    }
-    let asked = origin_form(head)?;
+pub(crate) fn find(settings: &Settings, asked: &Asked<'_>) -> Result<Found, Refusal> {
     if settings.config().tunnel_path.as_deref() == Some(asked.path()) {
-        return if head.method == Method::POST {
+        return if asked.method == Method::POST {
             Ok(Found::Tunnel)
         } else {
             Err(Refusal::Method)
         };
     }
     let (endpoint, prefix) = locate(settings, asked.path())?;
-    let permit = permit(&settings.config().forward, head, &endpoint)?;
-    let target = retarget(
-        asked,
-        prefix,
-        settings.upstreams.of(endpoint.project).prefix(),
-    )?;
+    let permit = permit(&settings.config().forward, asked, &endpoint)?;
+    let wanted = settings.upstreams.of(endpoint.project).prefix();
+    let target = retarget(asked.target, prefix, wanted);
     let route = Route { endpoint, target };
     match permit {
         Permit::Granted => Ok(Found::Known(route)),
@@ -132,36 +173,23 @@ pub(crate) fn find(settings: &Settings, head: &request::Parts) -> Result<Found, 
 }
 
 /// Sends what came to the tunnel to the project that its envelope names. Wherever the DSN points, it goes to our upstream.
-fn tunnel(settings: &Settings, head: &request::Parts, dsn: Dsn) -> Result<Route, Refusal> {
+fn tunnel(settings: &Settings, asked: &Asked<'_>, dsn: Dsn) -> Result<Route, Refusal> {
     let endpoint = Endpoint {
         kind: EndpointKind::Envelope,
         project: Some(dsn.project()),
         key: Some(dsn.key()),
     };
-    match permit(&settings.config().forward, head, &endpoint)? {
+    match permit(&settings.config().forward, asked, &endpoint)? {
         Permit::Granted => {}
         Permit::KeyMissing => return Err(Refusal::Forbidden),
     }
     let prefix = settings.upstreams.of(endpoint.project).prefix();
-    let query = head
-        .uri
+    let query = asked
         .query()
         .map(|query| format!("?{query}"))
         .unwrap_or_default();
-    let target = format!("{prefix}/api/{}/envelope/{query}", dsn.project());
-    Ok(Route {
-        endpoint,
-        target: target.parse().map_err(|_| Refusal::Malformed)?,
-    })
-}
-
-/// Returns path and query. An absolute-form target would name another host; only HTTP/2 carries the host in its target.
-fn origin_form(head: &request::Parts) -> Result<&PathAndQuery, Refusal> {
-    let is_absolute = head.uri.authority().is_some() && head.version != http::Version::HTTP_2;
-    match head.uri.path_and_query() {
-        Some(asked) if !is_absolute => Ok(asked),
-        _ => Err(Refusal::Malformed),
-    }
+    let target = Some(format!("{prefix}/api/{}/envelope/{query}", dsn.project()));
+    Ok(Route { endpoint, target })
 }
 
 /// Looks the path up, under an upstream's prefix (a DSN that kept it) or without one (a DSN that did not).
@@ -183,14 +211,8 @@ fn locate<'s>(settings: &'s Settings, path: &str) -> Result<(Endpoint, &'s str),
 }
 
 /// Puts the upstream's prefix in the place of the one that the client used; most often they are the same.
-fn retarget(asked: &PathAndQuery, used: &str, wanted: &str) -> Result<Uri, Refusal> {
-    if used == wanted {
-        return Ok(Uri::from(asked.clone()));
-    }
-    let rest = &asked.as_str()[used.len()..];
-    format!("{wanted}{rest}")
-        .parse()
-        .map_err(|_| Refusal::Malformed)
+fn retarget(asked: &str, used: &str, wanted: &str) -> Option<String> {
+    (used != wanted).then(|| format!("{wanted}{}", &asked[used.len()..]))
 }
 
 /// What the allow lists say.
@@ -204,7 +226,7 @@ enum Permit {
 /// Checks the allow lists. A body that carries events may hold the key that the head lacks; and browsers ask first.
 fn permit(
     forward: &ForwardConfig,
-    head: &request::Parts,
+    asked: &Asked<'_>,
     endpoint: &Endpoint,
 ) -> Result<Permit, Refusal> {
     let is_project_refused =
@@ -215,10 +237,10 @@ fn permit(
     if forward.public_keys.is_empty() {
         return Ok(Permit::Granted);
     }
-    match Auth::find(&head.headers, head.uri.query(), endpoint.key) {
+    match Auth::find(asked.headers, asked.query(), endpoint.key) {
         Some(auth) if forward.public_keys.contains(&auth.key) => Ok(Permit::Granted),
         Some(_) => Err(Refusal::Forbidden),
-        None if endpoint.kind.carries_events() && head.method == Method::POST => {
+        None if endpoint.kind.carries_events() && asked.method == Method::POST => {
             Ok(Permit::KeyMissing)
         }
         None => Ok(Permit::Granted),

@@ -3,8 +3,8 @@
 //! hyper alone forwards messages that another server could read differently (two framings, bare LFs, a missing Host), and
 //! it can be kept waiting for a head at the cost of its buffers. Behind the screen it sees neither.
 
-mod chunks;
-mod head;
+pub(crate) mod chunks;
+pub(crate) mod head;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -66,6 +66,19 @@ impl<S> Screen<S> {
             max_head,
             activity,
         }
+    }
+
+    /// Returns a screen for a connection of which so much has been read and not been checked.
+    pub(crate) fn resume(
+        stream: S,
+        read: Vec<u8>,
+        max_head: usize,
+        activity: Rc<Activity>,
+    ) -> Screen<S> {
+        let mut screen = Screen::new(stream, max_head, activity);
+        screen.passed = screen.follow(&read);
+        screen.held = read;
+        screen
     }
 
     /// Returns why nothing more was read, if the client is to blame.
@@ -277,7 +290,7 @@ fn next_head(
         });
     }
     let Some(end) = end else { return Ok(None) };
-    let state = match head::check(&head[..end])? {
+    let state = match head::check(&head[..end])?.follows {
         Follows::Length(length) => State::Body(length),
         Follows::Chunks => State::Chunks(Chunks::new()),
     };

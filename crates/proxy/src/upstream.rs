@@ -14,9 +14,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 
 pub(crate) use self::connect::Connector;
+pub(crate) use self::stream::Stream;
 use crate::body::RequestBody;
 use crate::config::UpstreamRoute;
 use crate::error::Fault;
+use crate::lane::Links;
 
 /// One thread's ways to Sentry: the default one, and those of projects that live elsewhere.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Upstream {
     connector: Connector,
     host: HeaderValue,
     pool: Rc<Pool>,
+    /// The connections of plain requests.
+    pub(crate) links: Links,
 }
 
 /// A connection that carries one request; it goes back to the pool when its answer has been read.
@@ -78,7 +82,12 @@ impl Upstream {
             connector,
             host,
             pool: Rc::default(),
+            links: Links::default(),
         }
+    }
+
+    pub(crate) fn connector(&self) -> &Connector {
+        &self.connector
     }
 
     /// Returns Sentry's `Host`.
@@ -112,8 +121,8 @@ impl Upstream {
             };
             match failed.take_message() {
                 Some(unsent) if lease.is_reused => request = unsent,
-                Some(_) => return Err(Fault::NotSent(failed.into_error())),
-                None => return Err(Fault::Broken(failed.into_error())),
+                Some(_) => return Err(Fault::NotSent(failed.into_error().into())),
+                None => return Err(Fault::Broken(failed.into_error().into())),
             }
         }
     }
@@ -190,7 +199,7 @@ impl Pool {
 
 /// How long an idle connection is kept: less than the 5 s after which Relay and Node close theirs, because a request
 /// that meets a closing connection may be lost.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Idle connections of one thread.
-const MAX_IDLE: usize = 256;
+pub(crate) const MAX_IDLE: usize = 256;

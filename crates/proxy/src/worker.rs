@@ -25,10 +25,20 @@ pub(crate) struct Worker {
     pub(crate) log: Log,
     pub(crate) patrol: Rc<Patrol>,
     pub(crate) memory: Rc<Memory>,
+    pub(crate) scratch: Scratch,
     in_flight: Cell<usize>,
     /// Told when nothing is in flight any more.
     idle: Notify,
     is_over: Cell<bool>,
+}
+
+/// Buffers that nobody keeps: they are filled and emptied within one poll.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    /// For what clients send.
+    pub(crate) input: RefCell<Box<[u8]>>,
+    /// For what they get.
+    pub(crate) output: RefCell<Vec<u8>>,
 }
 
 /// What a reload replaces; a request keeps those it began with.
@@ -73,6 +83,10 @@ impl Worker {
             metrics,
             log: Log::default(),
             patrol: Patrol::new(),
+            scratch: Scratch {
+                input: RefCell::new(vec![0; SCRATCH].into()),
+                output: RefCell::default(),
+            },
             in_flight: Cell::new(0),
             idle: Notify::new(),
             is_over: Cell::new(false),
@@ -168,5 +182,8 @@ impl Log {
         );
     }
 }
+
+/// Bytes read at once from a client.
+const SCRATCH: usize = 64 << 10;
 
 const SILENCE: Duration = Duration::from_secs(10);

@@ -2,6 +2,9 @@
 //!
 //! Source: RFC 9112 §7.1.
 
+use bytes::Bytes;
+use memchr::memchr;
+
 /// How far a chunked body has come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chunks {
@@ -99,6 +102,25 @@ impl Chunks {
     }
 }
 
+/// Returns the data of a body that has been followed to its end.
+pub(crate) fn data_of(body: &[u8]) -> Bytes {
+    let mut data = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(end) = memchr(b'\n', rest) {
+        let digits = rest[..end].split(|byte| !byte.is_ascii_hexdigit()).next();
+        let size = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        let chunk = size.filter(|size| *size > 0);
+        let Some(chunk) = chunk.and_then(|size| rest.get(end + 1..end + 1 + size)) else {
+            break;
+        };
+        data.extend_from_slice(chunk);
+        rest = rest.get(end + 1 + chunk.len() + 2..).unwrap_or_default();
+    }
+    data.into()
+}
+
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || (byte >= b' ' && byte != 0x7f)
 }
@@ -131,6 +153,14 @@ mod tests {
         for step in [1, 2, 3, 7, body.len()] {
             assert_eq!(run(body, step), Ok((end, true)), "{step}");
         }
+    }
+
+    #[test]
+    fn returns_the_data_without_its_framing() {
+        let body = b"3;a=\"b\"\r\nabc\r\n00A\r\n01234\r\n789\r\n0\r\nX-Trailer: 1\r\n\r\n";
+
+        assert_eq!(data_of(body), "abc01234\r\n789");
+        assert_eq!(data_of(b"0\r\n\r\n"), "");
     }
 
     #[test]

@@ -14,6 +14,14 @@ pub(crate) enum Follows {
     Chunks,
 }
 
+/// What a checked head says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) follows: Follows,
+    /// Whether the client waits for `100 Continue` before it sends the body.
+    pub(crate) expects_continue: bool,
+}
+
 /// What is wrong with a request before it is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum HeadFault {
@@ -68,8 +76,8 @@ impl EndFinder {
     }
 }
 
-/// Checks a whole head, from the request line to the empty line, and returns what follows it.
-pub(crate) fn check(head: &[u8]) -> Result<Follows, HeadFault> {
+/// Checks a whole head, from the request line to the empty line.
+pub(crate) fn check(head: &[u8]) -> Result<Checked, HeadFault> {
     let mut lines = Lines { rest: head };
     let request_line = lines.next().ok_or(HeadFault::RequestLine)?;
     let is_http_11 = check_request_line(request_line)?;
@@ -84,7 +92,10 @@ pub(crate) fn check(head: &[u8]) -> Result<Follows, HeadFault> {
         }
         fields.add(line)?;
     }
-    fields.conclude(is_http_11)
+    Ok(Checked {
+        follows: fields.conclude(is_http_11)?,
+        expects_continue: fields.expects_continue,
+    })
 }
 
 /// Lines without their CRLF, up to the empty one.
@@ -109,6 +120,7 @@ struct Fields {
     host_count: usize,
     length: Option<u64>,
     is_chunked: bool,
+    expects_continue: bool,
 }
 
 impl Fields {
@@ -120,7 +132,7 @@ impl Fields {
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.add_host(value),
-            6 if name.eq_ignore_ascii_case(b"expect") => check_expectation(value),
+            6 if name.eq_ignore_ascii_case(b"expect") => self.add_expectation(value),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.add_length(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.add_coding(value),
             _ => Ok(()),
@@ -133,6 +145,15 @@ impl Fields {
             Ok(())
         } else {
             Err(HeadFault::Host)
+        }
+    }
+
+    fn add_expectation(&mut self, value: &[u8]) -> Result<(), HeadFault> {
+        self.expects_continue = true;
+        if value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
+            Ok(())
+        } else {
+            Err(HeadFault::Expectation)
         }
     }
 
@@ -198,14 +219,6 @@ fn check_request_line(line: &[u8]) -> Result<bool, HeadFault> {
 fn is_target(method: &[u8], target: &[u8]) -> bool {
     let is_form = target.starts_with(b"/") || target == b"*" || method == b"CONNECT";
     is_form && memchr(b'#', target).is_none() && !has_control(target)
-}
-
-fn check_expectation(value: &[u8]) -> Result<(), HeadFault> {
-    if value.trim_ascii().eq_ignore_ascii_case(b"100-continue") {
-        Ok(())
-    } else {
-        Err(HeadFault::Expectation)
-    }
 }
 
 fn is_token(name: &[u8]) -> bool {
@@ -282,8 +295,12 @@ const MAX_LENGTH_DIGITS: usize = 18;
 mod tests {
     use super::*;
 
+    fn follows(head: &[u8]) -> Result<Follows, HeadFault> {
+        check(head).map(|checked| checked.follows)
+    }
+
     fn with(fields: &str) -> Result<Follows, HeadFault> {
-        check(format!("POST /api/1/store/ HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes())
+        follows(format!("POST /api/1/store/ HTTP/1.1\r\nHost: a\r\n{fields}\r\n").as_bytes())
     }
 
     #[test]
@@ -323,7 +340,7 @@ mod tests {
             assert_eq!(with(fields), Err(HeadFault::Framing), "{fields:?}");
         }
         let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
-        assert_eq!(check(old), Err(HeadFault::Framing));
+        assert_eq!(follows(old), Err(HeadFault::Framing));
     }
 
     #[test]
@@ -347,7 +364,8 @@ mod tests {
 
     #[test]
     fn refuses_hosts_that_are_missing_doubled_or_malformed() {
-        let check_host = |fields: &str| check(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes());
+        let check_host =
+            |fields: &str| follows(format!("GET / HTTP/1.1\r\n{fields}\r\n").as_bytes());
 
         for fields in [
             "",
@@ -368,7 +386,7 @@ mod tests {
         ] {
             assert_eq!(check_host(fields), Ok(Follows::Length(0)), "{fields:?}");
         }
-        assert_eq!(check(b"GET / HTTP/1.0\r\n\r\n"), Ok(Follows::Length(0)));
+        assert_eq!(follows(b"GET / HTTP/1.0\r\n\r\n"), Ok(Follows::Length(0)));
     }
 
     #[test]
@@ -388,7 +406,7 @@ mod tests {
         ] {
             let head = format!("{line}\r\nHost: a\r\n\r\n");
             assert_eq!(
-                check(head.as_bytes()),
+                follows(head.as_bytes()),
                 Err(HeadFault::RequestLine),
                 "{line:?}"
             );
@@ -397,7 +415,7 @@ mod tests {
             "GET /{} HTTP/1.1\r\nHost: a\r\n\r\n",
             "a".repeat(MAX_TARGET)
         );
-        assert_eq!(check(long.as_bytes()), Err(HeadFault::TargetTooLong));
+        assert_eq!(follows(long.as_bytes()), Err(HeadFault::TargetTooLong));
     }
 
     #[test]

@@ -59,17 +59,22 @@ impl Connector {
         &self.origin
     }
 
+    /// Opens a connection.
+    pub(crate) async fn open(&self) -> Result<Stream, Fault> {
+        tokio::time::timeout(self.timeout, self.open_in_time())
+            .await
+            .map_err(|_| Fault::ConnectTimeout)?
+    }
+
     /// Opens a connection that is ready for a request.
     pub(crate) async fn connect(&self) -> Result<SendRequest<RequestBody>, Fault> {
-        let stream = tokio::time::timeout(self.timeout, self.open())
-            .await
-            .map_err(|_| Fault::ConnectTimeout)??;
+        let stream = self.open().await?;
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
             .max_buf_size(MAX_BUFFER)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(Fault::NotSent)?;
+            .map_err(|error| Fault::NotSent(error.into()))?;
         tokio::task::spawn_local(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(
@@ -81,7 +86,7 @@ impl Connector {
         Ok(sender)
     }
 
-    async fn open(&self) -> Result<Stream, Fault> {
+    async fn open_in_time(&self) -> Result<Stream, Fault> {
         let tcp = match &self.proxy {
             None => dial(self.origin.host(), self.origin.port()).await?,
             Some(proxy) => self.tunnel(proxy).await?,

@@ -1,0 +1,191 @@
+//! Sentry's answer on the short way: its head checked and copied, its body followed to its end.
+//!
+//! Source: RFC 9112 §4 and §6.3, RFC 9110 §7.6.1.
+
+use http::StatusCode;
+use httparse::{EMPTY_HEADER, Response, Status};
+
+use super::fields::{Meaning, has_token};
+use crate::screen::chunks::Chunks;
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    /// Its length in what was read.
+    pub(crate) length: usize,
+    pub(crate) framing: Framing,
+    /// Whether Sentry ends the connection after this answer.
+    pub(crate) closes: bool,
+}
+
+/// Where an answer's body ends.
+#[derive(Debug)]
+pub(crate) enum Framing {
+    /// After so many more bytes.
+    Length(u64),
+    /// Where its chunks say.
+    Chunks(Chunks),
+    /// Where the connection ends.
+    Close,
+}
+
+/// The answer is no HTTP that can be passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is malformed")]
+pub(crate) struct Malformed;
+
+impl Head {
+    /// Reads the head at the start of `read`, after interim ones; `None` while it is incomplete.
+    pub(crate) fn read(read: &mut Vec<u8>) -> Result<Option<Head>, Malformed> {
+        loop {
+            let Some(head) = Head::read_one(read)? else {
+                return Ok(None);
+            };
+            match head.status.as_u16() {
+                // What was asked for no longer says Upgrade.
+                101 => return Err(Malformed),
+                100..=199 => drop(read.drain(..head.length)),
+                _ => return Ok(Some(head)),
+            }
+        }
+    }
+
+    fn read_one(read: &[u8]) -> Result<Option<Head>, Malformed> {
+        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
+        let mut response = Response::new(&mut fields);
+        let length = match response.parse(read) {
+            Ok(Status::Complete(length)) => length,
+            Ok(Status::Partial) if read.len() < MAX_HEAD => return Ok(None),
+            Ok(Status::Partial) | Err(_) => return Err(Malformed),
+        };
+        let status = response
+            .code
+            .and_then(|code| StatusCode::from_u16(code).ok())
+            .ok_or(Malformed)?;
+        let mut seen = Seen::default();
+        for field in response.headers.iter() {
+            seen.add(field.name.as_bytes(), field.value)?;
+        }
+        Ok(Some(Head {
+            status,
+            length,
+            framing: seen.framing(status)?,
+            closes: seen.closes || response.version == Some(0),
+        }))
+    }
+
+    /// Writes the head as the client gets it; `read` is what [`Head::read`] has read.
+    pub(crate) fn write(&self, read: &[u8], closes: bool, out: &mut Vec<u8>) {
+        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
+        let mut response = Response::new(&mut fields);
+        // It was parsed before; what is written is what was understood, not what was there.
+        let _ = response.parse(&read[..self.length]);
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(self.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"\r\n");
+        for field in response.headers.iter() {
+            let goes_on = match Meaning::of(field.name.as_bytes()) {
+                Meaning::Connection | Meaning::Expect | Meaning::HopByHop => false,
+                Meaning::ContentLength => !matches!(self.framing, Framing::Chunks(_)),
+                Meaning::Other
+                | Meaning::Host
+                | Meaning::TransferEncoding
+                | Meaning::ForwardedFor
+                | Meaning::ForwardedProto
+                | Meaning::ForwardedHost => true,
+            };
+            if goes_on {
+                out.extend_from_slice(field.name.as_bytes());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(field.value);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        if closes {
+            out.extend_from_slice(b"connection: close\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl Framing {
+    /// Follows more of the body; returns how many of the bytes belong to it.
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
+        match self {
+            Framing::Length(left) => {
+                let followed = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                *left -= followed as u64;
+                Ok(followed)
+            }
+            Framing::Chunks(chunks) => chunks.advance(bytes).map_err(|_| Malformed),
+            Framing::Close => Ok(bytes.len()),
+        }
+    }
+
+    /// Returns whether the body has come to its end.
+    pub(crate) fn is_done(&self) -> bool {
+        match self {
+            Framing::Length(left) => *left == 0,
+            Framing::Chunks(chunks) => chunks.is_done(),
+            Framing::Close => false,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    length: Option<u64>,
+    is_chunked: bool,
+    closes: bool,
+}
+
+impl Seen {
+    fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
+        match Meaning::of(name) {
+            Meaning::ContentLength => {
+                let text = std::str::from_utf8(value).map_err(|_| Malformed)?;
+                let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+                let length = text.parse().ok().filter(|_| is_number).ok_or(Malformed)?;
+                if self.length.is_some_and(|other| other != length) {
+                    return Err(Malformed);
+                }
+                self.length = Some(length);
+            }
+            Meaning::TransferEncoding if !value.eq_ignore_ascii_case(b"chunked") => {
+                return Err(Malformed);
+            }
+            Meaning::TransferEncoding => self.is_chunked = true,
+            Meaning::Connection => self.closes |= has_token(value, b"close"),
+            Meaning::Other
+            | Meaning::Host
+            | Meaning::Expect
+            | Meaning::HopByHop
+            | Meaning::ForwardedFor
+            | Meaning::ForwardedProto
+            | Meaning::ForwardedHost => {}
+        }
+        Ok(())
+    }
+
+    fn framing(&self, status: StatusCode) -> Result<Framing, Malformed> {
+        if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+            return Ok(Framing::Length(0));
+        }
+        Ok(match (self.is_chunked, self.length) {
+            (true, _) => Framing::Chunks(Chunks::new()),
+            (false, Some(length)) => Framing::Length(length),
+            (false, None) => Framing::Close,
+        })
+    }
+}
+
+/// Fields of an answer; Sentry's have about twenty.
+const MAX_FIELDS: usize = 100;
+
+/// Bytes of an answer's head.
+const MAX_HEAD: usize = 64 << 10;

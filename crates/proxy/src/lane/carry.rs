@@ -1,0 +1,156 @@
+//! One plain request, phase by phase: ask Sentry, answer the client, hand the copy over, count.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::uri::PathAndQuery;
+
+use super::fields;
+use super::line::Line;
+use super::request::Request;
+use super::upstream::{Answer, Links};
+use crate::answer;
+use crate::connection::Client;
+use crate::error::Fault;
+use crate::exchange::is_outage;
+use crate::metrics::Outcome;
+use crate::screen::chunks;
+use crate::tap::{Copied, Verdict};
+use crate::upstream::Upstream;
+use crate::worker::Worker;
+
+/// Carries one request through; counts exactly one outcome. Returns whether the connection can go on.
+pub(crate) async fn carry(
+    worker: &Rc<Worker>,
+    client: &Client,
+    line: &mut Line,
+    request: Request,
+) -> bool {
+    let _in_flight = Rc::clone(worker).begin(Rc::clone(&client.activity));
+    let settings = Rc::clone(&request.settings);
+    let upstream = settings.upstreams.of(request.endpoint.project);
+
+    let asking = Instant::now();
+    let limit = settings.config().upstream.response_timeout;
+    let sending = upstream.links.send(upstream.connector(), &request.bytes);
+    let asked = client.activity.within(limit, sending).await;
+    let asked = asked.unwrap_or(Err(Fault::Timeout));
+    worker.metrics.upstream(asking.elapsed());
+
+    let (verdict, reply) = judge(worker, &request, asked);
+    let took = request.started.elapsed();
+    let closes = request.closes || client.activity.is_draining();
+    let goes_on = reply.give(worker, client, line, upstream, closes).await;
+
+    worker
+        .metrics
+        .request(request.label, Outcome::Forwarded(verdict), took);
+    tracing::debug!(endpoint = ?request.endpoint.kind, ?verdict, ?took, "request");
+    hand_over(worker, client, request, verdict);
+    goes_on && !closes
+}
+
+/// What the client gets.
+enum Reply {
+    Sentrys(Answer),
+    Own(Vec<u8>),
+}
+
+fn judge(worker: &Worker, request: &Request, asked: Result<Answer, Fault>) -> (Verdict, Reply) {
+    let status = |answer: &Answer| answer.head.status;
+    let fault = match asked {
+        Ok(answer) if is_outage(request.endpoint.kind, status(&answer)) => {
+            Fault::Outage(status(&answer).as_u16())
+        }
+        Ok(answer) => return (Verdict::of_status(status(&answer)), Reply::Sentrys(answer)),
+        Err(fault) => fault,
+    };
+    worker.log.lost(&fault);
+    (Verdict::Unreachable, Reply::Own(answer::lost_raw(&fault)))
+}
+
+impl Reply {
+    /// Gives it to the client; returns whether the connection can go on.
+    async fn give(
+        self,
+        worker: &Worker,
+        client: &Client,
+        line: &mut Line,
+        upstream: &Upstream,
+        closes: bool,
+    ) -> bool {
+        match self {
+            Reply::Own(text) => line.write(&text).await.is_ok(),
+            Reply::Sentrys(answer) => pass(worker, client, line, &upstream.links, answer, closes)
+                .await
+                .unwrap_or(false),
+        }
+    }
+}
+
+/// Passes Sentry's answer on, most often in one piece; returns whether the connection can go on.
+async fn pass(
+    worker: &Worker,
+    client: &Client,
+    line: &mut Line,
+    links: &Links,
+    mut answer: Answer,
+    closes: bool,
+) -> io::Result<bool> {
+    let stall = worker.settings().config().upstream.response_timeout;
+    let ends = answer.ends_by_close();
+    let rest = start(worker, line, &mut answer, closes || ends)?;
+    line.write(&rest).await?;
+    loop {
+        let more = client.activity.within(stall, answer.read_more()).await;
+        if !more.unwrap_or(Err(io::ErrorKind::TimedOut.into()))? {
+            break;
+        }
+        let mut piece = Vec::new();
+        answer.take_body(0, &mut piece)?;
+        line.write(&piece).await?;
+    }
+    links.put(answer, Instant::now());
+    Ok(!ends)
+}
+
+/// Writes the head and what is there of the body; returns what the client's socket has no room for.
+fn start(worker: &Worker, line: &Line, answer: &mut Answer, closes: bool) -> io::Result<Vec<u8>> {
+    let mut out = worker.scratch.output.borrow_mut();
+    out.clear();
+    answer.head.write(&answer.link.read, closes, &mut out);
+    answer.take_body(answer.head.length, &mut out)?;
+    let written = line.try_write(&out)?;
+    Ok(out[written..].to_vec())
+}
+
+/// Hands the request to the pipeline if it may carry something to alert on.
+fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdict) {
+    if !request.endpoint.kind.carries_events() {
+        return;
+    }
+    let Ok(path_and_query) = PathAndQuery::try_from(request.target()) else {
+        return;
+    };
+    let lines = fields::split_line(&request.bytes[..request.body]).map(|(_, lines)| lines);
+    let headers = fields::header_map(lines.unwrap_or_default());
+    let body = request.bytes.slice(request.body..);
+    let mut copy = worker.tap.copy(request.settings.config().tee.max_body);
+    copy.add(if request.is_chunked {
+        chunks::data_of(&body)
+    } else {
+        body
+    });
+    let copied = Copied {
+        endpoint: request.endpoint,
+        method: request.method,
+        path_and_query,
+        headers,
+        received_at: request.received_at,
+        peer: client.peer.ip(),
+    };
+    if let Err(dropped) = worker.tap.offer(copied, copy, verdict) {
+        worker.metrics.tee_dropped(dropped);
+    }
+}

@@ -1,0 +1,202 @@
+//! The fields of a plain message, copied line by line: the same rules as in `headers`, on the text instead of a map.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memchr;
+
+use crate::config::ClientIp;
+use crate::headers::Forwarded;
+
+/// What a request to Sentry says besides what the client said.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept<'a> {
+    pub(crate) forwarded: &'a Forwarded,
+    pub(crate) client_ip: ClientIp,
+    /// Sentry's `Host`.
+    pub(crate) host: &'a HeaderValue,
+}
+
+/// What was seen in a request's fields while they were copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) is_chunked: bool,
+    pub(crate) closes: bool,
+}
+
+/// What a field's name means to a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// It goes on as it came.
+    Other,
+    Host,
+    Connection,
+    Expect,
+    /// Another field that ends at us.
+    HopByHop,
+    ContentLength,
+    TransferEncoding,
+    ForwardedFor,
+    ForwardedProto,
+    ForwardedHost,
+}
+
+impl Kept<'_> {
+    /// Writes the fields of the request to Sentry and the empty line; `None` when they need more than copying.
+    ///
+    /// `lines` are checked: each ends in CRLF and has a name and a colon.
+    pub(crate) fn write(&self, lines: &[u8], out: &mut Vec<u8>) -> Option<Seen> {
+        let (mut seen, mut asked_host) = (Seen::default(), None);
+        let mut claimed = Claimed::default();
+        for line in each_line(lines) {
+            let (name, value) = split_field(line)?;
+            match Meaning::of(name) {
+                Meaning::Other | Meaning::ContentLength => push_line(out, line),
+                Meaning::TransferEncoding => {
+                    seen.is_chunked = true;
+                    push_line(out, line);
+                }
+                Meaning::Host => {
+                    asked_host = Some(value);
+                    out.extend_from_slice(name);
+                    push_value(out, self.host.as_bytes());
+                }
+                Meaning::Connection => seen.closes |= has_token(value, b"close"),
+                Meaning::Expect | Meaning::HopByHop => {}
+                // Only the last of several lines gets the client's address: rare, and easier on a map.
+                Meaning::ForwardedFor if claimed.address => return None,
+                Meaning::ForwardedFor => claimed.address = self.pass_list(line, out),
+                Meaning::ForwardedProto => claimed.protocol |= self.pass_claim(line, out),
+                Meaning::ForwardedHost => claimed.host |= self.pass_claim(line, out),
+            }
+        }
+        self.add(asked_host?, claimed, out);
+        out.extend_from_slice(b"\r\n");
+        Some(seen)
+    }
+
+    /// Handles the list of addresses that the client claims; returns whether it stands.
+    fn pass_list(&self, line: &[u8], out: &mut Vec<u8>) -> bool {
+        if self.client_ip == ClientIp::Append {
+            out.extend_from_slice(line);
+            out.extend_from_slice(b", ");
+            push_line(out, self.forwarded.peer.as_bytes());
+            return true;
+        }
+        self.pass_claim(line, out)
+    }
+
+    /// Handles what the client claims about the way to us; returns whether it stands.
+    fn pass_claim(&self, line: &[u8], out: &mut Vec<u8>) -> bool {
+        let stands = self.client_ip != ClientIp::Replace;
+        if stands {
+            push_line(out, line);
+        }
+        stands
+    }
+
+    fn add(&self, asked_host: &[u8], claimed: Claimed, out: &mut Vec<u8>) {
+        if self.client_ip == ClientIp::Keep {
+            return;
+        }
+        let fields = [
+            (
+                claimed.address,
+                &b"x-forwarded-for"[..],
+                self.forwarded.peer.as_bytes(),
+            ),
+            (
+                claimed.protocol,
+                b"x-forwarded-proto",
+                self.forwarded.protocol.as_bytes(),
+            ),
+            (claimed.host, b"x-forwarded-host", asked_host),
+        ];
+        for (_, name, value) in fields.into_iter().filter(|(is_there, ..)| !is_there) {
+            out.extend_from_slice(name);
+            push_value(out, value);
+        }
+    }
+}
+
+/// Which claims of the client stand.
+#[derive(Debug, Clone, Copy, Default)]
+struct Claimed {
+    address: bool,
+    protocol: bool,
+    host: bool,
+}
+
+impl Meaning {
+    /// Tells by the length first: it decides for nearly every name.
+    pub(crate) fn of(name: &[u8]) -> Meaning {
+        let is = |other: &[u8], meaning| name.eq_ignore_ascii_case(other).then_some(meaning);
+        let meaning = match name.len() {
+            2 => is(b"te", Meaning::HopByHop),
+            4 => is(b"host", Meaning::Host),
+            6 => is(b"expect", Meaning::Expect),
+            7 => is(b"trailer", Meaning::HopByHop).or_else(|| is(b"upgrade", Meaning::HopByHop)),
+            10 => is(b"connection", Meaning::Connection)
+                .or_else(|| is(b"keep-alive", Meaning::HopByHop)),
+            14 => is(b"content-length", Meaning::ContentLength)
+                .or_else(|| is(b"http2-settings", Meaning::HopByHop)),
+            15 => is(b"x-forwarded-for", Meaning::ForwardedFor),
+            16 => is(b"proxy-connection", Meaning::HopByHop)
+                .or_else(|| is(b"x-forwarded-host", Meaning::ForwardedHost)),
+            17 => is(b"transfer-encoding", Meaning::TransferEncoding)
+                .or_else(|| is(b"x-forwarded-proto", Meaning::ForwardedProto)),
+            18 => is(b"proxy-authenticate", Meaning::HopByHop),
+            19 => is(b"proxy-authorization", Meaning::HopByHop),
+            _ => None,
+        };
+        meaning.unwrap_or(Meaning::Other)
+    }
+}
+
+/// Splits the first line off, without its CRLF.
+pub(crate) fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr(b'\n', text)?;
+    Some((text[..end].strip_suffix(b"\r")?, &text[end + 1..]))
+}
+
+/// Returns the lines without their CRLF, up to the empty one.
+pub(crate) fn each_line(mut lines: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (line, rest) = split_line(lines).filter(|(line, _)| !line.is_empty())?;
+        lines = rest;
+        Some(line)
+    })
+}
+
+/// Splits a line into name and value.
+pub(crate) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', line)?;
+    Some((&line[..colon], line[colon + 1..].trim_ascii()))
+}
+
+/// Returns whether a list such as that of `Connection` names a token.
+pub(crate) fn has_token(list: &[u8], token: &[u8]) -> bool {
+    list.split(|byte| *byte == b',')
+        .any(|entry| entry.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+/// Reads fields into a map, for those who want one; what does not fit into a map is left out.
+pub(crate) fn header_map(lines: &[u8]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in each_line(lines).filter_map(split_field) {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+pub(crate) fn push_line(out: &mut Vec<u8>, line: &[u8]) {
+    out.extend_from_slice(line);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+    out.extend_from_slice(b": ");
+    push_line(out, value);
+}

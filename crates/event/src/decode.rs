@@ -2,7 +2,8 @@
 //!
 //! Source: RFC 9110 section 8.4; Relay, `relay-server/src/extractors` and `relay-server/src/endpoints/store.rs`.
 
-mod codec;
+pub(crate) mod codec;
+pub(crate) mod inflate;
 mod legacy;
 
 use bytes::Bytes;
@@ -124,19 +125,19 @@ mod tests {
         br#"{"event_id":"0123","message":"payment failed payment failed payment failed"}"#;
 
     fn gzip(data: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(data).unwrap();
         encoder.finish().unwrap()
     }
 
     fn zlib(data: &[u8]) -> Vec<u8> {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(data).unwrap();
         encoder.finish().unwrap()
     }
 
     fn raw_deflate(data: &[u8]) -> Vec<u8> {
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(data).unwrap();
         encoder.finish().unwrap()
     }
@@ -237,6 +238,51 @@ mod tests {
 
         body.extend_from_slice(&[0; 20]);
         assert_eq!(decoded("gzip", &body).as_deref(), Ok(JSON));
+    }
+
+    #[test]
+    fn reads_every_part_of_a_gzip_header() {
+        let mut encoder = flate2::GzBuilder::new()
+            .filename("payload.json")
+            .comment("from a test")
+            .extra(vec![7; 300])
+            .write(Vec::new(), Compression::default());
+        encoder.write_all(JSON).unwrap();
+        let body = encoder.finish().unwrap();
+
+        assert_eq!(decoded("gzip", &body).as_deref(), Ok(JSON));
+        for length in 0..body.len() {
+            assert!(decoded("gzip", &body[..length]).is_err(), "cut at {length}");
+        }
+    }
+
+    #[test]
+    fn verifies_checksum_and_length_of_gzip() {
+        let body = gzip(JSON);
+        for at in body.len() - 8..body.len() {
+            let mut body = body.clone();
+            body[at] ^= 1;
+            assert_eq!(decoded("gzip", &body), Err(DecodeError::Corrupt), "{at}");
+        }
+    }
+
+    #[test]
+    fn a_body_leaves_nothing_to_the_next_one() {
+        let bodies = [
+            ("gzip", gzip(JSON)),
+            ("deflate", zlib(JSON)),
+            ("deflate", raw_deflate(JSON)),
+        ];
+        for (coding, broken) in &bodies {
+            for (next, body) in &bodies {
+                assert!(decoded(coding, &broken[..broken.len() - 9]).is_err());
+                assert_eq!(
+                    decoded(next, body).as_deref(),
+                    Ok(JSON),
+                    "{next} after {coding}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -415,8 +461,9 @@ mod tests {
             let whole = decode_prefix(&headers(coding), &pieces(&body, 50), 64);
             assert_eq!(whole, event[..64], "{coding}");
         }
-        let cut = &gzip(JSON)[..70];
-        let prefix = decode_prefix(&headers("gzip"), &[Bytes::copy_from_slice(cut)], 4096);
+        let mut cut = gzip(JSON);
+        cut.truncate(cut.len() - 12);
+        let prefix = decode_prefix(&headers("gzip"), &[cut.into()], 4096);
         assert!(prefix.len() > 20 && JSON.starts_with(&prefix), "{prefix:?}");
         assert!(decode_prefix(&headers("foo"), &[Bytes::from_static(JSON)], 64).is_empty());
     }

@@ -2,20 +2,21 @@
 //!
 //! Source: RFC 1950 to 1952 (deflate, gzip), RFC 7932 (Brotli), RFC 8878 (Zstandard).
 
+use std::cell::RefCell;
 use std::io::{self, BufRead, Read};
 use std::slice;
 
 use brotli_decompressor::BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW;
 use brotli_decompressor::Decompressor;
 use bytes::Bytes;
-use flate2::bufread::GzDecoder;
-use flate2::{Decompress, FlushDecompress, Status};
+use flate2::Crc;
 
+use super::inflate::{Inflater, check_gzip_trailer, has_gzip_member, is_zlib, skip_gzip_header};
 use crate::error::DecodeError;
 
 /// One content coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     /// Several members in a row included.
     Gzip,
     /// zlib, as the RFC wants it and raven-python sends it, else the bare deflate of some others.
@@ -26,7 +27,7 @@ pub(super) enum Coding {
 
 impl Coding {
     /// Returns the coding of this name, or `None` for names that mean none.
-    pub(super) fn of_name(name: &[u8]) -> Result<Option<Self>, DecodeError> {
+    pub(crate) fn of_name(name: &[u8]) -> Result<Option<Self>, DecodeError> {
         match name.to_ascii_lowercase().as_slice() {
             b"" | b"identity" | b"utf-8" => Ok(None),
             b"gzip" | b"x-gzip" => Ok(Some(Self::Gzip)),
@@ -38,14 +39,14 @@ impl Coding {
     }
 
     /// Undoes the coding; more than `limit` bytes are an error.
-    pub(super) fn undo(self, input: Chunks<'_>, limit: usize) -> Result<Bytes, DecodeError> {
+    pub(crate) fn undo(self, input: Chunks<'_>, limit: usize) -> Result<Bytes, DecodeError> {
         let mut output = Output::new(limit);
         self.undo_into(input, &mut output)?;
         Ok(output.bytes.into())
     }
 
     /// Undoes the coding up to `limit` bytes, or up to where the input ends or is broken.
-    pub(super) fn undo_prefix(self, input: Chunks<'_>, limit: usize) -> Bytes {
+    pub(crate) fn undo_prefix(self, input: Chunks<'_>, limit: usize) -> Bytes {
         let mut output = Output::new(limit);
         let mut bytes = match self.undo_into(input, &mut output) {
             Ok(()) | Err(_) => output.bytes,
@@ -65,48 +66,45 @@ impl Coding {
 }
 
 /// Undoes zlib alone, without a try at bare deflate.
-pub(super) fn undo_zlib(input: Chunks<'_>, limit: usize) -> Result<Bytes, DecodeError> {
+pub(crate) fn undo_zlib(mut input: Chunks<'_>, limit: usize) -> Result<Bytes, DecodeError> {
     let mut output = Output::new(limit);
-    inflate(Decompress::new(true), input, &mut output)?;
+    inflate(Inflater::start_zlib, &mut input, &mut output)?;
     Ok(output.bytes.into())
 }
 
 /// As [`undo_zlib`], but returns what came before the limit, the end or the fault.
-pub(super) fn undo_zlib_prefix(input: Chunks<'_>, limit: usize) -> Bytes {
+pub(crate) fn undo_zlib_prefix(mut input: Chunks<'_>, limit: usize) -> Bytes {
     let mut output = Output::new(limit);
-    let mut bytes = match inflate(Decompress::new(true), input, &mut output) {
+    let mut bytes = match inflate(Inflater::start_zlib, &mut input, &mut output) {
         Ok(()) | Err(_) => output.bytes,
     };
     bytes.truncate(limit);
     bytes.into()
 }
 
-/// Returns whether the data starts with a zlib header: method 8 and a valid header checksum (RFC 1950 section 2.2).
-pub(super) fn is_zlib(data: &[u8]) -> bool {
-    match data {
-        [method, flags, ..] => {
-            method & 0x0f == 8 && u16::from_be_bytes([*method, *flags]).is_multiple_of(31)
-        }
-        _ => false,
-    }
-}
-
 /// A body in pieces, read as one.
 #[derive(Clone)]
-pub(super) struct Chunks<'b> {
+pub(crate) struct Chunks<'b> {
     current: &'b [u8],
     rest: slice::Iter<'b, Bytes>,
 }
 
 impl<'b> Chunks<'b> {
-    pub(super) fn new(pieces: &'b [Bytes]) -> Self {
+    pub(crate) fn new(pieces: &'b [Bytes]) -> Self {
         Self {
             current: &[],
             rest: pieces.iter(),
         }
     }
 
-    fn remaining(&mut self) -> &'b [u8] {
+    pub(crate) fn of_slice(body: &'b [u8]) -> Self {
+        Self {
+            current: body,
+            rest: [].iter(),
+        }
+    }
+
+    pub(crate) fn remaining(&mut self) -> &'b [u8] {
         while self.current.is_empty() {
             match self.rest.next() {
                 Some(piece) => self.current = piece,
@@ -116,7 +114,13 @@ impl<'b> Chunks<'b> {
         self.current
     }
 
-    fn is_at_end(&mut self) -> bool {
+    /// Returns the first two bytes, zeros where there are none, without taking them.
+    pub(crate) fn first_two(&self) -> [u8; 2] {
+        let mut bytes = self.clone().bytes().flatten();
+        [(); 2].map(|()| bytes.next().unwrap_or_default())
+    }
+
+    pub(crate) fn is_at_end(&mut self) -> bool {
         self.remaining().is_empty()
     }
 }
@@ -157,6 +161,16 @@ impl Output {
         self.limit.saturating_add(1) - self.bytes.len()
     }
 
+    /// Grows ahead of `coded` bytes of deflate: by what they usually become, within the limit.
+    fn make_room(&mut self, coded: usize) {
+        if self.bytes.capacity() > self.bytes.len() {
+            return;
+        }
+        let guess = coded.saturating_mul(USUAL_RATIO).max(self.bytes.len());
+        let window = guess.clamp(MIN_WINDOW, MAX_WINDOW);
+        self.bytes.reserve_exact(window.min(self.room()));
+    }
+
     fn check(&self) -> Result<(), DecodeError> {
         if self.bytes.len() > self.limit {
             return Err(DecodeError::TooLarge);
@@ -177,8 +191,13 @@ impl Output {
 
 fn gunzip(mut input: Chunks<'_>, output: &mut Output) -> Result<(), DecodeError> {
     for _ in 0..MAX_GZIP_MEMBERS {
-        output.read(GzDecoder::new(&mut input))?;
-        if input.remaining().first() != Some(&GZIP_MAGIC) {
+        skip_gzip_header(&mut input)?;
+        let start = output.bytes.len();
+        inflate(Inflater::start_bare, &mut input, output)?;
+        let mut content = Crc::new();
+        content.update(&output.bytes[start..]);
+        check_gzip_trailer(&mut input, &content)?;
+        if !has_gzip_member(&mut input) {
             return Ok(());
         }
     }
@@ -186,9 +205,8 @@ fn gunzip(mut input: Chunks<'_>, output: &mut Output) -> Result<(), DecodeError>
 }
 
 fn inflate_any(mut input: Chunks<'_>, output: &mut Output) -> Result<(), DecodeError> {
-    let first_two = input.clone().bytes().take(2).flatten().collect::<Vec<_>>();
-    if is_zlib(&first_two) {
-        let result = inflate(Decompress::new(true), input.clone(), output);
+    if is_zlib(&input.first_two()) {
+        let result = inflate(Inflater::start_zlib, &mut input.clone(), output);
         if result != Err(DecodeError::Corrupt) {
             return result;
         }
@@ -197,38 +215,26 @@ fn inflate_any(mut input: Chunks<'_>, output: &mut Output) -> Result<(), DecodeE
     if input.is_at_end() {
         return Err(DecodeError::Truncated);
     }
-    inflate(Decompress::new(false), input, output)
+    inflate(Inflater::start_bare, &mut input, output)
 }
 
-/// `flate2`'s readers take the end of the input for the end of the data; this loop tells them apart.
+/// Inflates with the thread's own state.
 fn inflate(
-    mut state: Decompress,
-    mut input: Chunks<'_>,
+    start: fn(&mut Inflater),
+    input: &mut Chunks<'_>,
     output: &mut Output,
 ) -> Result<(), DecodeError> {
-    loop {
-        let window = output.bytes.len().clamp(MIN_WINDOW, MAX_WINDOW);
-        output.bytes.reserve(window.min(output.room()));
-        let (read, written) = (state.total_in(), state.total_out());
-        let status = state
-            .decompress_vec(input.remaining(), &mut output.bytes, FlushDecompress::None)
-            .map_err(|_| DecodeError::Corrupt)?;
-        let consumed = state.total_in() - read;
-        input.consume(usize::try_from(consumed).expect("no more than the slice it came from"));
-        output.check()?;
-        match status {
-            Status::StreamEnd => return Ok(()),
-            Status::Ok | Status::BufError => {
-                let is_stuck = consumed == 0 && state.total_out() == written;
-                if is_stuck && input.is_at_end() {
-                    return Err(DecodeError::Truncated);
-                }
-                if is_stuck {
-                    return Err(DecodeError::Corrupt);
-                }
+    INFLATER.with_borrow_mut(|inflater| {
+        start(inflater);
+        loop {
+            output.make_room(input.remaining().len());
+            let has_ended = inflater.step(input, &mut output.bytes)?;
+            output.check()?;
+            if has_ended {
+                return Ok(());
             }
         }
-    }
+    })
 }
 
 /// With its large-window extension on, as it is by default, the decoder allocates up to 1 GiB for a body of 200 bytes.
@@ -253,16 +259,21 @@ fn unzstd(mut input: Chunks<'_>, output: &mut Output) -> Result<(), DecodeError>
     output.read(decoder)
 }
 
-const GZIP_MAGIC: u8 = 0x1f;
+thread_local! {
+    static INFLATER: RefCell<Inflater> = RefCell::new(Inflater::new());
+}
 
-/// Every member costs a fresh decoder of 40 KiB; real bodies have one.
+/// No real body has more than one.
 const MAX_GZIP_MEMBERS: usize = 1000;
 
+/// Bodies of SDKs shrink to a quarter or a sixth.
+const USUAL_RATIO: usize = 8;
+
 /// How far the buffer of decoded bytes grows at a time.
-const MIN_WINDOW: usize = 16 << 10;
+const MIN_WINDOW: usize = 1 << 10;
 const MAX_WINDOW: usize = 1 << 20;
 
-const BROTLI_BUFFER: usize = 4096;
+pub(crate) const BROTLI_BUFFER: usize = 4096;
 
 /// 8 MiB, the window that RFC 8878 section 3.1.1.1.2 asks every decoder to support.
-const ZSTD_WINDOW_LOG: u32 = 23;
+pub(crate) const ZSTD_WINDOW_LOG: u32 = 23;

@@ -11,7 +11,8 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
 
-use super::codec::{Chunks, is_zlib, undo_zlib, undo_zlib_prefix};
+use super::codec::{Chunks, undo_zlib, undo_zlib_prefix};
+use super::inflate::is_zlib;
 use crate::error::DecodeError;
 use crate::query;
 

@@ -21,6 +21,7 @@ mod multipart;
 pub mod peek;
 mod query;
 pub mod read;
+pub mod scan;
 pub mod security;
 pub mod store;
 mod timestamp;

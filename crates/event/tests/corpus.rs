@@ -17,9 +17,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use event::envelope::Envelope;
 use event::model::Exception;
+use event::scan::{Scanner, Wants};
 use event::title::{main_exception, title};
 use event::{
-    Auth, AuthSource, Dsn, Endpoint, EndpointKind, Event, EventId, EventKind, Level, Parsed,
+    Auth, AuthSource, Dsn, Endpoint, EndpointKind, Event, EventId, EventKind, ItemType, Level,
+    Parsed,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -64,6 +66,32 @@ fn finds_the_event_id_at_the_start_of_every_envelope_that_has_one() {
         assert_eq!(found.event_id, envelope.header.event_id, "{}", request.name);
         assert_eq!(found.dsn, envelope.header.dsn(), "{}", request.name);
     }
+}
+
+#[test]
+fn a_scan_lets_no_event_of_real_sdks_pass_and_nothing_else_stay() {
+    let Some(corpus) = corpus() else { return };
+    let mut scanner = Scanner::new();
+    let (mut alerting, mut silent) = (0, 0);
+    for path in files(&corpus.join("sdk")) {
+        let request = Request::load(&path);
+        let is_envelope = request.endpoint().unwrap().kind == EndpointKind::Envelope;
+        if !is_envelope || request.method == Method::OPTIONS {
+            continue;
+        }
+        let decoded = request.decoded();
+        let parsed = event::parse_body(&decoded, EndpointKind::Envelope).unwrap();
+        let may_alert = |(ty, _)| matches!(ty, ItemType::Event | ItemType::CheckIn | ItemType::Log);
+        let expected = parsed.items.iter().any(may_alert);
+
+        let coding = request.headers.get("content-encoding");
+        let coding = coding.map(HeaderValue::as_bytes);
+        let found = scanner.may_alert(coding, &request.body, Wants { logs: true });
+
+        assert_eq!(found, expected, "{}", request.name);
+        *if found { &mut alerting } else { &mut silent } += 1;
+    }
+    assert!(alerting > 50 && silent > 30, "{alerting} and {silent}");
 }
 
 #[test]

@@ -1,0 +1,226 @@
+//! Says cheaply whether an envelope may alert: from its item headers alone, undoing only as much coding as that takes.
+//!
+//! Most envelopes hold transactions, sessions and the like, which need no decoding, no parsing and no copy. Nothing here
+//! is an error: whatever is odd *may* alert, and whoever reads it then finds out and counts it.
+//!
+//! Source: <https://develop.sentry.dev/sdk/data-model/envelopes/>.
+
+mod header;
+mod walk;
+
+use std::fmt;
+use std::io::{self, BufRead as _, Read};
+
+use brotli_decompressor::BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW;
+use brotli_decompressor::Decompressor;
+use bytes::Bytes;
+use flate2::Crc;
+
+use crate::decode::codec::{BROTLI_BUFFER, Chunks, Coding, ZSTD_WINDOW_LOG};
+use crate::decode::inflate::{
+    Inflater, check_gzip_trailer, has_gzip_member, is_zlib, skip_gzip_header,
+};
+use crate::error::DecodeError;
+
+use walk::Walk;
+
+/// Which kinds of items are looked for beyond those that always count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wants {
+    /// Log records, which come in numbers and alert only if asked to.
+    pub logs: bool,
+}
+
+/// What the start of an envelope says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The bytes hold whole items, and none that can alert; so it is if nothing follows them.
+    Nothing,
+    /// There is an item that may alert, or something odd.
+    Maybe,
+    /// Nothing yet, and the bytes break off within a header or an item.
+    Incomplete,
+}
+
+/// Looks at the start of a decoded envelope. Allocates nothing unless a header breaks off.
+pub fn look(decoded: &[u8], wants: Wants) -> Look {
+    let mut walk = Walk::new(wants);
+    if walk.feed(decoded) {
+        Look::Maybe
+    } else if walk.may_alert_if_ended() {
+        Look::Incomplete
+    } else {
+        Look::Nothing
+    }
+}
+
+/// Looks into envelopes; one for each thread, since it keeps the state of a decoder (60 KiB) from body to body.
+///
+/// ```
+/// use event::scan::{Scanner, Wants};
+///
+/// let mut scanner = Scanner::new();
+/// let session = b"{}\n{\"type\":\"session\"}\n{}\n";
+/// assert!(!scanner.may_alert(None, session, Wants::default()));
+/// ```
+pub struct Scanner {
+    inflater: Inflater,
+    first_window: Vec<u8>,
+    window: Vec<u8>,
+}
+
+impl Scanner {
+    /// Makes a scanner for one thread.
+    pub fn new() -> Self {
+        Self {
+            inflater: Inflater::new(),
+            first_window: Vec::with_capacity(FIRST_WINDOW),
+            window: Vec::with_capacity(WINDOW),
+        }
+    }
+
+    /// Returns whether an envelope may hold anything that alerts: `false` only if it is sound, whole, and holds nothing but
+    /// items that never do, such as transactions, sessions and attachments that are no crash.
+    ///
+    /// `coding` is the value of the request's only `Content-Encoding`, as it came; with several, or several codings in
+    /// one, the answer is `true`. All of `body` is the request's body, as it came. An error or a message is found in the
+    /// first bytes, and no more are decoded; else all are, up to 256 KiB decoded, where the answer is `true`.
+    pub fn may_alert(&mut self, coding: Option<&[u8]>, body: &[u8], wants: Wants) -> bool {
+        self.may_alert_coded(coding, Chunks::of_slice(body), wants)
+    }
+
+    /// As [`Scanner::may_alert`], for a body in pieces.
+    pub fn may_alert_in_pieces(
+        &mut self,
+        coding: Option<&[u8]>,
+        body: &[Bytes],
+        wants: Wants,
+    ) -> bool {
+        self.may_alert_coded(coding, Chunks::new(body), wants)
+    }
+
+    fn may_alert_coded(&mut self, coding: Option<&[u8]>, body: Chunks<'_>, wants: Wants) -> bool {
+        let Ok(coding) = Coding::of_name(coding.unwrap_or_default().trim_ascii()) else {
+            return true;
+        };
+        let mut walk = Walk::new(wants);
+        let found = match coding {
+            None => walk_plain(body, &mut walk),
+            Some(Coding::Gzip) => self.walk_gzip(body, &mut walk).unwrap_or(true),
+            Some(Coding::Deflate) => self.walk_zlib(body, &mut walk).unwrap_or(true),
+            Some(Coding::Brotli) => walk_brotli(body, &mut walk).unwrap_or(true),
+            Some(Coding::Zstd) => walk_zstd(body, &mut walk).unwrap_or(true),
+        };
+        found || walk.may_alert_if_ended()
+    }
+
+    fn walk_gzip(&mut self, mut body: Chunks<'_>, walk: &mut Walk) -> Result<bool, DecodeError> {
+        skip_gzip_header(&mut body)?;
+        self.inflater.start_bare();
+        let mut content = Crc::new();
+        let found = self.inflate(&mut body, |window| {
+            content.update(window);
+            walk.feed(window)
+        })?;
+        if found {
+            return Ok(true);
+        }
+        check_gzip_trailer(&mut body, &content)?;
+        Ok(has_gzip_member(&mut body))
+    }
+
+    /// Bare deflate, which no SDK sends, is left to those who decode it.
+    fn walk_zlib(&mut self, mut body: Chunks<'_>, walk: &mut Walk) -> Result<bool, DecodeError> {
+        if !is_zlib(&body.first_two()) {
+            return Ok(true);
+        }
+        self.inflater.start_zlib();
+        self.inflate(&mut body, |window| walk.feed(window))
+    }
+
+    /// Hands the decoded bytes on until they are found enough; returns whether they are.
+    fn inflate(
+        &mut self,
+        body: &mut Chunks<'_>,
+        mut is_enough: impl FnMut(&[u8]) -> bool,
+    ) -> Result<bool, DecodeError> {
+        let mut decoded = 0;
+        let mut window = &mut self.first_window;
+        loop {
+            window.clear();
+            let has_ended = self.inflater.step(body, window)?;
+            decoded += window.len();
+            if is_enough(window) || decoded > MAX_DECODED {
+                return Ok(true);
+            }
+            if has_ended {
+                return Ok(false);
+            }
+            window = &mut self.window;
+        }
+    }
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Scanner {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Scanner").finish_non_exhaustive()
+    }
+}
+
+fn walk_plain(mut body: Chunks<'_>, walk: &mut Walk) -> bool {
+    while !body.is_at_end() {
+        let piece = body.remaining();
+        if walk.feed(piece) {
+            return true;
+        }
+        body.consume(piece.len());
+    }
+    false
+}
+
+fn walk_brotli(body: Chunks<'_>, walk: &mut Walk) -> io::Result<bool> {
+    let mut decoder = Decompressor::new(body, BROTLI_BUFFER);
+    decoder.set_parameter(BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
+    walk_read(decoder, walk)
+}
+
+fn walk_zstd(mut body: Chunks<'_>, walk: &mut Walk) -> io::Result<bool> {
+    if body.is_at_end() {
+        return Ok(true);
+    }
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(body)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    walk_read(decoder, walk)
+}
+
+fn walk_read(mut decoder: impl Read, walk: &mut Walk) -> io::Result<bool> {
+    let mut window = [0; WINDOW];
+    let mut decoded = 0;
+    loop {
+        let count = decoder.read(&mut window)?;
+        decoded += count;
+        if walk.feed(&window[..count]) || decoded > MAX_DECODED {
+            return Ok(true);
+        }
+        if count == 0 {
+            return Ok(false);
+        }
+    }
+}
+
+/// Enough for the headers of an envelope and of its first item.
+const FIRST_WINDOW: usize = 512;
+
+const WINDOW: usize = 4 << 10;
+
+/// Decoding more than this is not for the thread that forwards.
+const MAX_DECODED: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests;

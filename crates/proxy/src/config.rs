@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use event::auth::PublicKey;
 use event::endpoint::ProjectId;
+use event::scan::Wants;
 use http::uri::Authority;
 use http::{HeaderValue, Uri};
 
@@ -107,6 +108,8 @@ pub enum ClientIp {
 pub struct TeeConfig {
     /// Bytes of one body; a larger one is forwarded without a copy.
     pub max_body: usize,
+    /// What is looked for in envelopes; those that hold none of it are not copied.
+    pub wants: Wants,
 }
 
 /// What a client may cost us before it is refused or cut off.
@@ -214,7 +217,10 @@ impl Default for ForwardConfig {
 
 impl Default for TeeConfig {
     fn default() -> TeeConfig {
-        TeeConfig { max_body: 4 << 20 }
+        TeeConfig {
+            max_body: 4 << 20,
+            wants: Wants::default(),
+        }
     }
 }
 

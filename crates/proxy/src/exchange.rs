@@ -191,6 +191,13 @@ impl<'w> Exchange<'w> {
         let (Some(draft), Some(copy)) = (self.draft, copy) else {
             return;
         };
+        let wants = self.settings.config().tee.wants;
+        let mut scanner = self.worker.scanner.borrow_mut();
+        if self.kind == EndpointKind::Envelope
+            && !copy.may_alert(&draft.headers, &mut scanner, wants)
+        {
+            return;
+        }
         if let Err(dropped) = self.worker.tap.offer(*draft, copy, verdict) {
             self.worker.metrics.tee_dropped(dropped);
         }

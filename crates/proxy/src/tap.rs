@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use event::endpoint::Endpoint;
+use event::scan::{Scanner, Wants};
+use http::header::CONTENT_ENCODING;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc;
 
 /// Returns the two ends of a tap that holds at most `memory` bytes on their way to the pipeline.
@@ -191,6 +193,19 @@ impl BodyCopy {
         } else {
             self.pieces.push(piece);
         }
+    }
+
+    /// Returns whether the envelope of which this is the body may hold anything to alert on; one that is not all there may.
+    pub(crate) fn may_alert(
+        &self,
+        headers: &HeaderMap,
+        scanner: &mut Scanner,
+        wants: Wants,
+    ) -> bool {
+        let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+        let coding = codings.next().map(HeaderValue::as_bytes);
+        let is_odd = self.lost.is_some() || codings.next().is_some();
+        is_odd || scanner.may_alert_in_pieces(coding, &self.pieces, wants)
     }
 
     /// Returns whether the copy can still become complete.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use event::scan::Scanner;
 use tokio::sync::Notify;
 
 use crate::config::Config;
@@ -26,6 +27,7 @@ pub(crate) struct Worker {
     pub(crate) patrol: Rc<Patrol>,
     pub(crate) memory: Rc<Memory>,
     pub(crate) scratch: Scratch,
+    pub(crate) scanner: RefCell<Scanner>,
     in_flight: Cell<usize>,
     /// Told when nothing is in flight any more.
     idle: Notify,
@@ -87,6 +89,7 @@ impl Worker {
                 input: RefCell::new(vec![0; SCRATCH].into()),
                 output: RefCell::default(),
             },
+            scanner: RefCell::default(),
             in_flight: Cell::new(0),
             idle: Notify::new(),
             is_over: Cell::new(false),

@@ -62,6 +62,7 @@ fn tee(mut section: Section, config: &mut Config) {
     config.tee.alert_on = section.read("alert_on", verdicts, list(choice(&VERDICTS)));
     let kinds = config.alert.kinds.clone();
     config.alert.kinds = section.read("kinds", kinds, list(choice(&KINDS)));
+    config.proxy.tee.wants.logs = config.alert.kinds.contains(&alert::config::Kind::Log);
     let min_level = config.alert.min_level;
     config.alert.min_level = section.read("min_level", min_level, choice(&LEVELS));
     section.finish();

@@ -92,6 +92,7 @@ impl Head {
                 Meaning::ContentLength => !matches!(self.framing, Framing::Chunks(_)),
                 Meaning::Other
                 | Meaning::Host
+                | Meaning::ContentEncoding
                 | Meaning::TransferEncoding
                 | Meaning::ForwardedFor
                 | Meaning::ForwardedProto
@@ -163,6 +164,7 @@ impl Seen {
             Meaning::Connection => self.closes |= has_token(value, b"close"),
             Meaning::Other
             | Meaning::Host
+            | Meaning::ContentEncoding
             | Meaning::Expect
             | Meaning::HopByHop
             | Meaning::ForwardedFor

@@ -4,9 +4,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::Instant;
 
+use event::EndpointKind;
 use http::uri::PathAndQuery;
 
-use super::fields;
+use super::fields::{self, Coding};
 use super::line::Line;
 use super::request::Request;
 use super::upstream::{Answer, Links};
@@ -40,7 +41,7 @@ pub(crate) async fn carry(
 
     let (verdict, reply) = judge(worker, &request, asked);
     let took = request.started.elapsed();
-    let closes = request.closes || client.activity.is_draining();
+    let closes = request.seen.closes || client.activity.is_draining();
     let goes_on = reply.give(worker, client, line, upstream, closes).await;
 
     worker
@@ -127,7 +128,15 @@ fn start(worker: &Worker, line: &Line, answer: &mut Answer, closes: bool) -> io:
 
 /// Hands the request to the pipeline if it may carry something to alert on.
 fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdict) {
-    if !request.endpoint.kind.carries_events() {
+    let kind = request.endpoint.kind;
+    if !kind.carries_events() {
+        return;
+    }
+    let mut body = request.bytes.slice(request.body..);
+    if request.seen.is_chunked {
+        body = chunks::data_of(&body);
+    }
+    if kind == EndpointKind::Envelope && !may_alert(worker, &request, &body) {
         return;
     }
     let Ok(path_and_query) = PathAndQuery::try_from(request.target()) else {
@@ -135,13 +144,8 @@ fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdic
     };
     let lines = fields::split_line(&request.bytes[..request.body]).map(|(_, lines)| lines);
     let headers = fields::header_map(lines.unwrap_or_default());
-    let body = request.bytes.slice(request.body..);
     let mut copy = worker.tap.copy(request.settings.config().tee.max_body);
-    copy.add(if request.is_chunked {
-        chunks::data_of(&body)
-    } else {
-        body
-    });
+    copy.add(body);
     let copied = Copied {
         endpoint: request.endpoint,
         method: request.method,
@@ -153,4 +157,15 @@ fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdic
     if let Err(dropped) = worker.tap.offer(copied, copy, verdict) {
         worker.metrics.tee_dropped(dropped);
     }
+}
+
+/// Looks whether an envelope holds anything that may alert: most hold transactions and sessions, which nobody needs a copy of.
+fn may_alert(worker: &Worker, request: &Request, body: &[u8]) -> bool {
+    let coding = match &request.seen.coding {
+        Coding::None => None,
+        Coding::Field(place) => Some(&request.bytes[place.clone()]),
+        Coding::Several => return true,
+    };
+    let wants = request.settings.config().tee.wants;
+    worker.scanner.borrow_mut().may_alert(coding, body, wants)
 }

@@ -1,5 +1,7 @@
 //! The fields of a plain message, copied line by line: the same rules as in `headers`, on the text instead of a map.
 
+use std::ops::Range;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 
@@ -16,10 +18,21 @@ pub(crate) struct Kept<'a> {
 }
 
 /// What was seen in a request's fields while they were copied.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) is_chunked: bool,
     pub(crate) closes: bool,
+    pub(crate) coding: Coding,
+}
+
+/// What a message says about the coding of its body.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Coding {
+    #[default]
+    None,
+    /// One field, whose value stands at this place of what was written.
+    Field(Range<usize>),
+    Several,
 }
 
 /// What a field's name means to a proxy.
@@ -29,6 +42,7 @@ pub(crate) enum Meaning {
     Other,
     Host,
     Connection,
+    ContentEncoding,
     Expect,
     /// Another field that ends at us.
     HopByHop,
@@ -52,6 +66,14 @@ impl Kept<'_> {
                 Meaning::Other | Meaning::ContentLength => push_line(out, line),
                 Meaning::TransferEncoding => {
                     seen.is_chunked = true;
+                    push_line(out, line);
+                }
+                Meaning::ContentEncoding => {
+                    let start = out.len() + name.len() + 1;
+                    seen.coding = match seen.coding {
+                        Coding::None => Coding::Field(start..start + line.len() - name.len() - 1),
+                        Coding::Field(_) | Coding::Several => Coding::Several,
+                    };
                     push_line(out, line);
                 }
                 Meaning::Host => {
@@ -139,7 +161,8 @@ impl Meaning {
             14 => is(b"content-length", Meaning::ContentLength)
                 .or_else(|| is(b"http2-settings", Meaning::HopByHop)),
             15 => is(b"x-forwarded-for", Meaning::ForwardedFor),
-            16 => is(b"proxy-connection", Meaning::HopByHop)
+            16 => is(b"content-encoding", Meaning::ContentEncoding)
+                .or_else(|| is(b"proxy-connection", Meaning::HopByHop))
                 .or_else(|| is(b"x-forwarded-host", Meaning::ForwardedHost)),
             17 => is(b"transfer-encoding", Meaning::TransferEncoding)
                 .or_else(|| is(b"x-forwarded-proto", Meaning::ForwardedProto)),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use event::Endpoint;
 use http::{HeaderMap, Method};
 
-use super::fields::{self, Kept};
+use super::fields::{self, Kept, Seen};
 use crate::connection::Client;
 use crate::memory::Held;
 use crate::route::{self, Asked, EndpointLabel, Found};
@@ -28,9 +28,7 @@ pub(crate) struct Request {
     pub(crate) body: usize,
     /// Where the target stands in the head.
     pub(crate) target: std::ops::Range<usize>,
-    pub(crate) is_chunked: bool,
-    /// Whether the client wants the connection to end with this request.
-    pub(crate) closes: bool,
+    pub(crate) seen: Seen,
     pub(crate) started: Instant,
     pub(crate) received_at: SystemTime,
     /// The request's share of the thread's memory.
@@ -171,8 +169,7 @@ impl Request {
             bytes: out.into(),
             body: body_start,
             target,
-            is_chunked: seen.is_chunked,
-            closes: seen.closes,
+            seen,
             started: Instant::now(),
             received_at: SystemTime::now(),
             settings,

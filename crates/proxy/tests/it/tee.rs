@@ -43,6 +43,46 @@ async fn copies_only_what_may_carry_events() {
 }
 
 #[tokio::test]
+async fn copies_only_envelopes_that_may_alert() {
+    let sentry = Sentry::answering(OK).await;
+    let mut proxy = start(sentry.address);
+    let mut client = proxy.connect().await;
+    let item = |kind: &str, size: usize| {
+        format!(
+            "{{}}\n{{\"type\":\"{kind}\"}}\n{{\"a\":\"{}\"}}\n",
+            "a".repeat(size)
+        )
+    };
+
+    // Small ones take the lane, large ones do not.
+    for size in [10, 100_000] {
+        for kind in ["transaction", "session", "log", "event"] {
+            let envelope = item(kind, size);
+            client
+                .ask(post("/api/1/envelope/", envelope.as_bytes()))
+                .await;
+        }
+        let captured = proxy.captures.next().await.unwrap();
+        assert_eq!(captured.body.concat(), item("event", size).as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn copies_a_chunked_body_without_its_framing() {
+    let sentry = Sentry::answering(OK).await;
+    let mut proxy = start(sentry.address);
+    let request = "POST /api/1/store/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        2\r\n{\"\r\n4\r\na\":1\r\n1\r\n}\r\n0\r\n\r\n";
+
+    proxy.connect().await.ask(request).await;
+
+    assert_eq!(
+        proxy.captures.next().await.unwrap().body.concat(),
+        b"{\"a\":1}"
+    );
+}
+
+#[tokio::test]
 async fn a_full_tap_drops_copies_and_forwards_on() {
     let sentry = Sentry::answering(OK).await;
     let mut proxy = start_tapped(sentry.address, 250_000, |_| {});

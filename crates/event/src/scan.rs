@@ -45,12 +45,10 @@ pub enum Look {
 /// Looks at the start of a decoded envelope. Allocates nothing unless a header breaks off.
 pub fn look(decoded: &[u8], wants: Wants) -> Look {
     let mut walk = Walk::new(wants);
-    if walk.feed(decoded) {
-        Look::Maybe
-    } else if walk.may_alert_if_ended() {
-        Look::Incomplete
-    } else {
-        Look::Nothing
+    match (walk.feed(decoded), walk.may_alert()) {
+        (true, true) => Look::Maybe,
+        (false, true) => Look::Incomplete,
+        (_, false) => Look::Nothing,
     }
 }
 
@@ -84,7 +82,8 @@ impl Scanner {
     ///
     /// `coding` is the value of the request's only `Content-Encoding`, as it came; with several, or several codings in
     /// one, the answer is `true`. All of `body` is the request's body, as it came. An error or a message is found in the
-    /// first bytes, and no more are decoded; else all are, up to 256 KiB decoded, where the answer is `true`.
+    /// first bytes, and so is a transaction, beside which there can be none; then no more is decoded. Else all is, up to
+    /// 256 KiB decoded, where the answer is `true`.
     pub fn may_alert(&mut self, coding: Option<&[u8]>, body: &[u8], wants: Wants) -> bool {
         self.may_alert_coded(coding, Chunks::of_slice(body), wants)
     }
@@ -104,38 +103,45 @@ impl Scanner {
             return true;
         };
         let mut walk = Walk::new(wants);
-        let found = match coding {
-            None => walk_plain(body, &mut walk),
-            Some(Coding::Gzip) => self.walk_gzip(body, &mut walk).unwrap_or(true),
-            Some(Coding::Deflate) => self.walk_zlib(body, &mut walk).unwrap_or(true),
-            Some(Coding::Brotli) => walk_brotli(body, &mut walk).unwrap_or(true),
-            Some(Coding::Zstd) => walk_zstd(body, &mut walk).unwrap_or(true),
+        let walked = match coding {
+            None => Ok(walk_plain(body, &mut walk)),
+            Some(Coding::Gzip) => self.walk_gzip(body, &mut walk),
+            Some(Coding::Deflate) => self.walk_zlib(body, &mut walk),
+            Some(Coding::Brotli) => walk_brotli(body, &mut walk),
+            Some(Coding::Zstd) => walk_zstd(body, &mut walk),
         };
-        found || walk.may_alert_if_ended()
+        walked.is_err() || walk.may_alert()
     }
 
-    fn walk_gzip(&mut self, mut body: Chunks<'_>, walk: &mut Walk) -> Result<bool, DecodeError> {
+    fn walk_gzip(&mut self, mut body: Chunks<'_>, walk: &mut Walk) -> Result<(), Undecided> {
         skip_gzip_header(&mut body)?;
         self.inflater.start_bare();
         let mut content = Crc::new();
-        let found = self.inflate(&mut body, |window| {
-            content.update(window);
-            walk.feed(window)
+        let is_decided = self.inflate(&mut body, |window| {
+            let is_decided = walk.feed(window);
+            if !is_decided {
+                content.update(window);
+            }
+            is_decided
         })?;
-        if found {
-            return Ok(true);
+        if is_decided {
+            return Ok(());
         }
         check_gzip_trailer(&mut body, &content)?;
-        Ok(has_gzip_member(&mut body))
+        if has_gzip_member(&mut body) {
+            return Err(Undecided);
+        }
+        Ok(())
     }
 
     /// Bare deflate, which no SDK sends, is left to those who decode it.
-    fn walk_zlib(&mut self, mut body: Chunks<'_>, walk: &mut Walk) -> Result<bool, DecodeError> {
+    fn walk_zlib(&mut self, mut body: Chunks<'_>, walk: &mut Walk) -> Result<(), Undecided> {
         if !is_zlib(&body.first_two()) {
-            return Ok(true);
+            return Err(Undecided);
         }
         self.inflater.start_zlib();
-        self.inflate(&mut body, |window| walk.feed(window))
+        self.inflate(&mut body, |window| walk.feed(window))?;
+        Ok(())
     }
 
     /// Hands the decoded bytes on until they are found enough; returns whether they are.
@@ -143,15 +149,18 @@ impl Scanner {
         &mut self,
         body: &mut Chunks<'_>,
         mut is_enough: impl FnMut(&[u8]) -> bool,
-    ) -> Result<bool, DecodeError> {
+    ) -> Result<bool, Undecided> {
         let mut decoded = 0;
         let mut window = &mut self.first_window;
         loop {
             window.clear();
             let has_ended = self.inflater.step(body, window)?;
             decoded += window.len();
-            if is_enough(window) || decoded > MAX_DECODED {
+            if is_enough(window) {
                 return Ok(true);
+            }
+            if decoded > MAX_DECODED {
+                return Err(Undecided);
             }
             if has_ended {
                 return Ok(false);
@@ -173,43 +182,58 @@ impl fmt::Debug for Scanner {
     }
 }
 
-fn walk_plain(mut body: Chunks<'_>, walk: &mut Walk) -> bool {
+/// An envelope cannot be looked into to where it is decided: broken, or too large.
+#[derive(Debug)]
+struct Undecided;
+
+impl From<DecodeError> for Undecided {
+    fn from(_: DecodeError) -> Self {
+        Self
+    }
+}
+
+impl From<io::Error> for Undecided {
+    fn from(_: io::Error) -> Self {
+        Self
+    }
+}
+
+fn walk_plain(mut body: Chunks<'_>, walk: &mut Walk) {
     while !body.is_at_end() {
         let piece = body.remaining();
         if walk.feed(piece) {
-            return true;
+            return;
         }
         body.consume(piece.len());
     }
-    false
 }
 
-fn walk_brotli(body: Chunks<'_>, walk: &mut Walk) -> io::Result<bool> {
+fn walk_brotli(body: Chunks<'_>, walk: &mut Walk) -> Result<(), Undecided> {
     let mut decoder = Decompressor::new(body, BROTLI_BUFFER);
     decoder.set_parameter(BROTLI_DECODER_PARAM_LARGE_WINDOW, 0);
     walk_read(decoder, walk)
 }
 
-fn walk_zstd(mut body: Chunks<'_>, walk: &mut Walk) -> io::Result<bool> {
+fn walk_zstd(mut body: Chunks<'_>, walk: &mut Walk) -> Result<(), Undecided> {
     if body.is_at_end() {
-        return Ok(true);
+        return Err(Undecided);
     }
     let mut decoder = zstd::stream::read::Decoder::with_buffer(body)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG)?;
     walk_read(decoder, walk)
 }
 
-fn walk_read(mut decoder: impl Read, walk: &mut Walk) -> io::Result<bool> {
+fn walk_read(mut decoder: impl Read, walk: &mut Walk) -> Result<(), Undecided> {
     let mut window = [0; WINDOW];
     let mut decoded = 0;
     loop {
         let count = decoder.read(&mut window)?;
         decoded += count;
-        if walk.feed(&window[..count]) || decoded > MAX_DECODED {
-            return Ok(true);
+        if walk.feed(&window[..count]) || count == 0 {
+            return Ok(());
         }
-        if count == 0 {
-            return Ok(false);
+        if decoded > MAX_DECODED {
+            return Err(Undecided);
         }
     }
 }

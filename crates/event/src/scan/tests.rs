@@ -107,13 +107,28 @@ fn what_can_alert_is_found_behind_whatever_stands_before_it() {
         for before in [
             "",
             "{\"type\":\"session\"}\n{}\n",
-            "{\"type\":\"transaction\",\"length\":2}\n{}\n",
+            "{\"type\":\"span\",\"length\":2}\n{}\n",
         ] {
             let body = format!("{{}}\n{before}{item}");
             assert!(may_alert(&body, NO_LOGS), "{body}");
             assert_eq!(look(body.as_bytes(), NO_LOGS), Look::Maybe, "{body}");
         }
     }
+}
+
+/// decisions/0021: beside a transaction there can be no event.
+#[test]
+fn a_transaction_decides_at_once() {
+    let start = "{}\n{\"type\":\"transaction\",\"length\":90000}\n{";
+    let mut scanner = Scanner::new();
+
+    assert_eq!(look(start.as_bytes(), LOGS), Look::Nothing);
+    for (coding, bytes) in coded(start.as_bytes()) {
+        let said = scanner.may_alert(Some(coding.as_bytes()), &bytes, LOGS);
+        assert!(!said, "{coding}");
+    }
+    let after_an_event = "{}\n{\"type\":\"event\"}\n{}\n{\"type\":\"transaction\"}\n{}";
+    assert!(may_alert(after_an_event, NO_LOGS));
 }
 
 #[test]
@@ -199,10 +214,7 @@ fn headers_and_items_are_bounded() {
 
 #[test]
 fn a_bomb_is_left_to_those_who_decode() {
-    let body = format!(
-        "{{}}\n{{\"type\":\"transaction\"}}\n{}",
-        "x".repeat(8 << 20)
-    );
+    let body = format!("{{}}\n{{\"type\":\"session\"}}\n{}", "x".repeat(8 << 20));
     let mut scanner = Scanner::new();
 
     for (coding, bytes) in coded(body.as_bytes()) {
@@ -270,10 +282,10 @@ fn whatever_is_read_as_an_event_may_alert() {
 }
 
 proptest! {
-    /// The one promise: what is said to be nothing is sound, and holds no event.
+    /// The one promise: what is said to be nothing is sound, and holds no event; but for what follows a transaction.
     #[test]
     fn nothing_is_said_only_of_what_reads_as_nothing(
-        body in "(\\{\\}\n|\n)?(\\{\"type\":\"(event|session|transaction|attachment|x)\"(,\"length\":[0-9]{1,2})?(,\"attachment_type\":\"event.minidump\")?\\}\n|\\{\\}\n|\\{|\\}|\"|\\\\|,|:|\r\n|a){0,12}",
+        body in "(\\{\\}\n|\n)?(\\{\"type\":\"(event|session|span|attachment|x)\"(,\"length\":[0-9]{1,2})?(,\"attachment_type\":\"event.minidump\")?\\}\n|\\{\\}\n|\\{|\\}|\"|\\\\|,|:|\r\n|a){0,12}",
     ) {
         let mut scanner = Scanner::new();
         if !scanner.may_alert(None, body.as_bytes(), LOGS) {

@@ -10,6 +10,8 @@ pub(super) struct Walk {
     /// A header line that has not come whole.
     line: Vec<u8>,
     items: usize,
+    /// The item that decides has come: whether the envelope may alert.
+    decided: Option<bool>,
     wants: Wants,
 }
 
@@ -35,13 +37,14 @@ impl Walk {
             place: Place::Header,
             line: Vec::new(),
             items: 0,
+            decided: None,
             wants,
         }
     }
 
-    /// Goes on through the next bytes; returns whether there is something that may alert, or odd. Ask no further then.
+    /// Goes on through the next bytes; returns whether the envelope is decided. Feed it no further then.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> bool {
-        while !bytes.is_empty() {
+        while !bytes.is_empty() && self.decided.is_none() {
             let passed = match self.place {
                 Place::Header | Place::ItemHeader => self.pass_header(bytes),
                 Place::BetweenItems => Some(self.pass_breaks(bytes)),
@@ -51,14 +54,24 @@ impl Walk {
             };
             match passed {
                 Some(count) => bytes = &bytes[count..],
-                None => return true,
+                None => self.give_up(),
             }
         }
-        false
+        self.decided.is_some()
     }
 
-    /// Returns whether an envelope that ends here may alert, or is odd. One without items is: there is no use for it.
-    pub(super) fn may_alert_if_ended(&self) -> bool {
+    /// Leaves the envelope to somebody more thorough.
+    pub(super) fn give_up(&mut self) {
+        self.decided = Some(true);
+    }
+
+    /// Returns whether the envelope may alert, if nothing follows.
+    pub(super) fn may_alert(&self) -> bool {
+        self.decided.unwrap_or_else(|| self.is_broken_off())
+    }
+
+    /// Returns whether an envelope that ends here is odd. One without items is: there is no use for it.
+    pub(super) fn is_broken_off(&self) -> bool {
         let is_whole = match self.place {
             Place::BetweenItems | Place::EndOfPayload | Place::Line => true,
             Place::Header | Place::ItemHeader | Place::Payload(_) => false,
@@ -95,6 +108,10 @@ impl Walk {
         let item = ItemHeader::read(line)?;
         if self.items > MAX_ITEMS || may_alert(&item, self.wants) {
             return None;
+        }
+        // "Mutually exclusive with `event` Items", and long: what follows a transaction is not decoded.
+        if ItemType::of_name(item.ty) == ItemType::Transaction {
+            self.decided = Some(false);
         }
         self.place = match item.length {
             Some(0) => Place::EndOfPayload,

@@ -104,7 +104,10 @@ impl Scanner {
         };
         let mut walk = Walk::new(wants);
         let walked = match coding {
-            None => Ok(walk_plain(body, &mut walk)),
+            None => {
+                walk_plain(body, &mut walk);
+                Ok(())
+            }
             Some(Coding::Gzip) => self.walk_gzip(body, &mut walk),
             Some(Coding::Deflate) => self.walk_zlib(body, &mut walk),
             Some(Coding::Brotli) => walk_brotli(body, &mut walk),

@@ -2,8 +2,10 @@
 //!
 //! Source: RFC 9112 §4 and §6.3, RFC 9110 §7.6.1.
 
+use std::mem::MaybeUninit;
+
 use http::StatusCode;
-use httparse::{EMPTY_HEADER, Response, Status};
+use httparse::{Header, ParserConfig, Response, Status};
 
 use super::fields::{Meaning, has_token};
 use crate::screen::chunks::Chunks;
@@ -36,10 +38,11 @@ pub(crate) enum Framing {
 pub(crate) struct Malformed;
 
 impl Head {
-    /// Reads the head at the start of `read`, after interim ones; `None` while it is incomplete.
-    pub(crate) fn read(read: &mut Vec<u8>) -> Result<Option<Head>, Malformed> {
+    /// Reads the head at the start of `read`, after interim ones, and writes it to `out` as the client gets it, but for the
+    /// empty line; `None` while it is incomplete.
+    pub(crate) fn read(read: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Option<Head>, Malformed> {
         loop {
-            let Some(head) = Head::read_one(read)? else {
+            let Some(head) = Head::read_one(read, out)? else {
                 return Ok(None);
             };
             match head.status.as_u16() {
@@ -51,10 +54,12 @@ impl Head {
         }
     }
 
-    fn read_one(read: &[u8]) -> Result<Option<Head>, Malformed> {
-        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
-        let mut response = Response::new(&mut fields);
-        let length = match response.parse(read) {
+    fn read_one(read: &[u8], out: &mut Vec<u8>) -> Result<Option<Head>, Malformed> {
+        let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+        let mut response = Response::new(&mut []);
+        let parser = ParserConfig::default();
+        let parsed = parser.parse_response_with_uninit_headers(&mut response, read, &mut fields);
+        let length = match parsed {
             Ok(Status::Complete(length)) => length,
             Ok(Status::Partial) if read.len() < MAX_HEAD => return Ok(None),
             Ok(Status::Partial) | Err(_) => return Err(Malformed),
@@ -63,52 +68,42 @@ impl Head {
             .code
             .and_then(|code| StatusCode::from_u16(code).ok())
             .ok_or(Malformed)?;
-        let mut seen = Seen::default();
-        for field in response.headers.iter() {
-            seen.add(field.name.as_bytes(), field.value)?;
-        }
+        let seen = Seen::of(response.headers)?;
+        write(status, &response, &seen, out);
         Ok(Some(Head {
             status,
             length,
-            framing: seen.framing(status)?,
+            framing: seen.framing(status),
             closes: seen.closes || response.version == Some(0),
         }))
     }
+}
 
-    /// Writes the head as the client gets it; `read` is what [`Head::read`] has read.
-    pub(crate) fn write(&self, read: &[u8], closes: bool, out: &mut Vec<u8>) {
-        let mut fields = [EMPTY_HEADER; MAX_FIELDS];
-        let mut response = Response::new(&mut fields);
-        // It was parsed before; what is written is what was understood, not what was there.
-        let _ = response.parse(&read[..self.length]);
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(self.status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
-        out.extend_from_slice(b"\r\n");
-        for field in response.headers.iter() {
-            let goes_on = match Meaning::of(field.name.as_bytes()) {
-                Meaning::Connection | Meaning::Expect | Meaning::HopByHop => false,
-                Meaning::ContentLength => !matches!(self.framing, Framing::Chunks(_)),
-                Meaning::Other
-                | Meaning::Host
-                | Meaning::ContentEncoding
-                | Meaning::TransferEncoding
-                | Meaning::ForwardedFor
-                | Meaning::ForwardedProto
-                | Meaning::ForwardedHost => true,
-            };
-            if goes_on {
-                out.extend_from_slice(field.name.as_bytes());
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(field.value);
-                out.extend_from_slice(b"\r\n");
-            }
+fn write(status: StatusCode, response: &Response<'_, '_>, seen: &Seen, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for field in response.headers.iter() {
+        let goes_on = match Meaning::of(field.name.as_bytes()) {
+            Meaning::Connection | Meaning::Expect | Meaning::HopByHop => false,
+            Meaning::ContentLength => !seen.is_chunked,
+            Meaning::Other
+            | Meaning::Host
+            | Meaning::ContentEncoding
+            | Meaning::TransferEncoding
+            | Meaning::ForwardedFor
+            | Meaning::ForwardedProto
+            | Meaning::ForwardedHost => true,
+        };
+        if goes_on {
+            out.extend_from_slice(field.name.as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(field.value);
+            out.extend_from_slice(b"\r\n");
         }
-        if closes {
-            out.extend_from_slice(b"connection: close\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -146,6 +141,14 @@ struct Seen {
 }
 
 impl Seen {
+    fn of(fields: &[Header<'_>]) -> Result<Seen, Malformed> {
+        let mut seen = Seen::default();
+        for field in fields {
+            seen.add(field.name.as_bytes(), field.value)?;
+        }
+        Ok(seen)
+    }
+
     fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), Malformed> {
         match Meaning::of(name) {
             Meaning::ContentLength => {
@@ -174,15 +177,15 @@ impl Seen {
         Ok(())
     }
 
-    fn framing(&self, status: StatusCode) -> Result<Framing, Malformed> {
+    fn framing(&self, status: StatusCode) -> Framing {
         if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
-            return Ok(Framing::Length(0));
+            return Framing::Length(0);
         }
-        Ok(match (self.is_chunked, self.length) {
+        match (self.is_chunked, self.length) {
             (true, _) => Framing::Chunks(Chunks::new()),
             (false, Some(length)) => Framing::Length(length),
             (false, None) => Framing::Close,
-        })
+        }
     }
 }
 

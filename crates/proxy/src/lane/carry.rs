@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use event::EndpointKind;
 use http::uri::PathAndQuery;
@@ -32,15 +32,16 @@ pub(crate) async fn carry(
     let settings = Rc::clone(&request.settings);
     let upstream = settings.upstreams.of(request.endpoint.project);
 
-    let asking = Instant::now();
     let limit = settings.config().upstream.response_timeout;
-    let sending = upstream.links.send(upstream.connector(), &request.bytes);
+    let sending = upstream
+        .links
+        .send(upstream.connector(), &request.bytes, request.started);
     let asked = client.activity.within(limit, sending).await;
     let asked = asked.unwrap_or(Err(Fault::Timeout));
-    worker.metrics.upstream(asking.elapsed());
+    let took = request.started.elapsed();
+    worker.metrics.upstream(took);
 
     let (verdict, reply) = judge(worker, &request, asked);
-    let took = request.started.elapsed();
     let closes = request.seen.closes || client.activity.is_draining();
     let goes_on = reply.give(worker, client, line, upstream, closes).await;
 
@@ -102,8 +103,10 @@ async fn pass(
     let stall = worker.settings().config().upstream.response_timeout;
     let ends = answer.ends_by_close();
     let rest = start(worker, line, &mut answer, closes || ends)?;
-    line.write(&rest).await?;
-    loop {
+    if !rest.is_empty() {
+        line.write(&rest).await?;
+    }
+    while !answer.is_whole() {
         let more = client.activity.within(stall, answer.read_more()).await;
         if !more.unwrap_or(Err(io::ErrorKind::TimedOut.into()))? {
             break;
@@ -120,7 +123,11 @@ async fn pass(
 fn start(worker: &Worker, line: &Line, answer: &mut Answer, closes: bool) -> io::Result<Vec<u8>> {
     let mut out = worker.scratch.output.borrow_mut();
     out.clear();
-    answer.head.write(&answer.link.read, closes, &mut out);
+    out.extend_from_slice(&answer.link.head);
+    if closes {
+        out.extend_from_slice(b"connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
     answer.take_body(answer.head.length, &mut out)?;
     let written = line.try_write(&out)?;
     Ok(out[written..].to_vec())
@@ -151,7 +158,7 @@ fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdic
         method: request.method,
         path_and_query,
         headers,
-        received_at: request.received_at,
+        received_at: SystemTime::now() - request.started.elapsed(),
         peer: client.peer.ip(),
     };
     if let Err(dropped) = worker.tap.offer(copied, copy, verdict) {

@@ -1,7 +1,7 @@
 //! A plain request: where it ends, and the form in which it goes to Sentry.
 
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
 use event::Endpoint;
@@ -12,7 +12,7 @@ use crate::connection::Client;
 use crate::memory::Held;
 use crate::route::{self, Asked, EndpointLabel, Found};
 use crate::screen::chunks::Chunks;
-use crate::screen::head::{self, EndFinder, Follows};
+use crate::screen::head::{self, Follows};
 use crate::worker::{Settings, Worker};
 
 /// A request that is all there.
@@ -30,7 +30,6 @@ pub(crate) struct Request {
     pub(crate) target: std::ops::Range<usize>,
     pub(crate) seen: Seen,
     pub(crate) started: Instant,
-    pub(crate) received_at: SystemTime,
     /// The request's share of the thread's memory.
     _held: Held,
 }
@@ -98,12 +97,8 @@ impl Measurer {
 
 impl Known {
     fn of(read: &[u8], max_head: usize) -> Option<Known> {
-        let head = EndFinder::default().find(read).ok()??;
-        if head > max_head {
-            return None;
-        }
-        let checked = head::check(&read[..head]).ok()?;
-        if checked.expects_continue {
+        let (head, checked) = head::check_start(read).ok()??;
+        if head > max_head || checked.expects_continue {
             return None;
         }
         let rest = match checked.follows {
@@ -171,7 +166,6 @@ impl Request {
             target,
             seen,
             started: Instant::now(),
-            received_at: SystemTime::now(),
             settings,
             _held: held,
         })

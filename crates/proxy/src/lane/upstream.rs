@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::answer::{Framing, Head};
 use crate::error::Fault;
@@ -31,6 +31,8 @@ pub(crate) struct Link {
     stream: Stream,
     /// What was read and not yet passed on.
     pub(crate) read: Vec<u8>,
+    /// The answer's head as the client gets it, but for the empty line.
+    pub(crate) head: Vec<u8>,
     /// Bytes of the request that have been written.
     written: usize,
     is_flushed: bool,
@@ -55,9 +57,10 @@ impl Links {
         &self,
         connector: &Connector,
         request: &[u8],
+        now: Instant,
     ) -> Result<Answer, Fault> {
         loop {
-            let mut link = match self.take(Instant::now()) {
+            let mut link = match self.take(now) {
                 Some(link) => link,
                 // Boxed, because it is rare and would make every request's future several times as large.
                 None => Box::new(Link::new(Box::pin(connector.open()).await?)),
@@ -113,6 +116,7 @@ impl Links {
             return;
         }
         link.read.shrink_to(READ);
+        link.head.shrink_to(READ);
         (link.written, link.is_flushed, link.is_reused) = (0, false, true);
         idle.push(Idle { link, since: now });
     }
@@ -123,6 +127,7 @@ impl Link {
         Link {
             stream,
             read: Vec::new(),
+            head: Vec::new(),
             written: 0,
             is_flushed: false,
             is_reused: false,
@@ -147,7 +152,7 @@ impl Link {
             if ready!(self.poll_fill(context))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            match Head::read(&mut self.read) {
+            match Head::read(&mut self.read, &mut self.head) {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
                 Err(error) => {
@@ -175,13 +180,8 @@ impl Link {
 
     /// Reads more behind what is there; returns how many bytes, 0 at the end.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let start = self.read.len();
-        self.read.resize(start + READ, 0);
-        let mut buffer = ReadBuf::new(&mut self.read[start..]);
-        let read = Pin::new(&mut self.stream).poll_read(context, &mut buffer);
-        let count = buffer.filled().len();
-        self.read.truncate(start + count);
-        read.map_ok(|()| count)
+        self.read.reserve(READ);
+        std::pin::pin!(self.stream.read_buf(&mut self.read)).poll(context)
     }
 }
 
@@ -220,6 +220,11 @@ impl Answer {
     /// Returns whether only the end of the connection ends the body: then the client's has to end too.
     pub(crate) fn ends_by_close(&self) -> bool {
         matches!(self.head.framing, Framing::Close)
+    }
+
+    /// Returns whether the whole body has been taken.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.head.framing.is_done()
     }
 }
 

@@ -78,39 +78,51 @@ impl EndFinder {
 
 /// Checks a whole head, from the request line to the empty line.
 pub(crate) fn check(head: &[u8]) -> Result<Checked, HeadFault> {
-    let mut lines = Lines { rest: head };
-    let request_line = lines.next().ok_or(HeadFault::RequestLine)?;
-    let is_http_11 = check_request_line(request_line)?;
-    if head.len() - request_line.len() > MAX_FIELDS_LENGTH {
-        return Err(HeadFault::FieldsTooLarge);
+    match check_start(head)? {
+        Some((_, checked)) => Ok(checked),
+        None => Err(HeadFault::Line),
     }
+}
 
+/// Checks the head that `bytes` start with; returns its length too, `None` when it is incomplete.
+pub(crate) fn check_start(bytes: &[u8]) -> Result<Option<(usize, Checked)>, HeadFault> {
+    let mut lines = Lines { rest: bytes };
+    let Some(request_line) = lines.next().transpose()? else {
+        return Ok(None);
+    };
+    let is_http_11 = check_request_line(request_line)?;
     let mut fields = Fields::default();
-    for (index, line) in lines.enumerate() {
-        if index == MAX_FIELDS {
+    for index in 0.. {
+        let Some(line) = lines.next().transpose()? else {
+            return Ok(None);
+        };
+        let length = bytes.len() - lines.rest.len();
+        if index == MAX_FIELDS && !line.is_empty()
+            || length - request_line.len() > MAX_FIELDS_LENGTH
+        {
             return Err(HeadFault::FieldsTooLarge);
+        }
+        if line.is_empty() {
+            return Ok(Some((length, fields.checked(is_http_11)?)));
         }
         fields.add(line)?;
     }
-    Ok(Checked {
-        follows: fields.conclude(is_http_11)?,
-        expects_continue: fields.expects_continue,
-    })
+    Ok(None)
 }
 
-/// Lines without their CRLF, up to the empty one.
+/// Whole lines without their CRLF.
 struct Lines<'h> {
     rest: &'h [u8],
 }
 
 impl<'h> Iterator for Lines<'h> {
-    type Item = &'h [u8];
+    type Item = Result<&'h [u8], HeadFault>;
 
-    fn next(&mut self) -> Option<&'h [u8]> {
+    fn next(&mut self) -> Option<Result<&'h [u8], HeadFault>> {
         let end = memchr(b'\n', self.rest)?;
         let (line, rest) = self.rest.split_at(end + 1);
         self.rest = rest;
-        line.strip_suffix(b"\r\n").filter(|line| !line.is_empty())
+        Some(line.strip_suffix(b"\r\n").ok_or(HeadFault::Line))
     }
 }
 
@@ -180,7 +192,14 @@ impl Fields {
         Ok(())
     }
 
-    fn conclude(&self, is_http_11: bool) -> Result<Follows, HeadFault> {
+    fn checked(&self, is_http_11: bool) -> Result<Checked, HeadFault> {
+        Ok(Checked {
+            follows: self.follows(is_http_11)?,
+            expects_continue: self.expects_continue,
+        })
+    }
+
+    fn follows(&self, is_http_11: bool) -> Result<Follows, HeadFault> {
         if self.host_count == 0 && is_http_11 {
             return Err(HeadFault::Host);
         }

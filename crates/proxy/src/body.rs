@@ -106,6 +106,10 @@ pub(crate) fn fed(framing: Framing) -> (Feed, RequestBody) {
 }
 
 impl RequestBody {
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
     /// Returns a body that is all there.
     pub(crate) fn held(framing: Framing, frames: impl IntoIterator<Item = Bytes>) -> RequestBody {
         RequestBody {

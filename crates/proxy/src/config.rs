@@ -10,7 +10,7 @@ use std::time::Duration;
 use event::auth::PublicKey;
 use event::endpoint::ProjectId;
 use event::scan::Wants;
-use http::uri::Authority;
+use http::uri::{Authority, Scheme};
 use http::{HeaderValue, Uri};
 
 mod proxy;
@@ -51,10 +51,26 @@ pub struct UpstreamConfig {
     pub ca_file: Option<PathBuf>,
     /// The certificate to show to Sentry.
     pub client_cert: Option<KeyPair>,
+    /// The versions of HTTP that are spoken with Sentry.
+    pub http: UpstreamHttp,
     /// The HTTP proxy through which Sentry is reached over https; see [`HttpProxy::find`].
     pub proxy: Option<HttpProxy>,
     /// Projects that live elsewhere; the first that lists a project wins.
     pub routes: Vec<UpstreamRoute>,
+}
+
+/// The versions of HTTP that are spoken with an upstream.
+///
+/// Over HTTP/2, header names go in lower case and bodies in HTTP/2's own framing: only HTTP/1.1 passes a request on exactly
+/// as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamHttp {
+    /// HTTP/1.1.
+    Http1,
+    /// Over https what the upstream prefers (ALPN), over http HTTP/1.1.
+    Auto,
+    /// HTTP/2, also over http (prior knowledge).
+    Http2,
 }
 
 /// Projects that live at another address than the others.
@@ -196,6 +212,7 @@ impl Default for UpstreamConfig {
             response_timeout: Duration::from_secs(30),
             ca_file: None,
             client_cert: None,
+            http: UpstreamHttp::Http1,
             proxy: None,
             routes: Vec::new(),
         }
@@ -241,6 +258,20 @@ impl Origin {
     /// Returns whether the connection is encrypted.
     pub fn is_https(&self) -> bool {
         self.is_https
+    }
+
+    /// Returns the scheme.
+    pub fn scheme(&self) -> Scheme {
+        if self.is_https {
+            Scheme::HTTPS
+        } else {
+            Scheme::HTTP
+        }
+    }
+
+    /// Returns host and port as written.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// Returns the host as written, an IPv6 address in its brackets.

@@ -231,9 +231,9 @@ async fn drive(
     .await
 }
 
-/// Runs the tasks of an HTTP/2 connection on its own thread.
+/// Runs the tasks of an HTTP/2 connection on the thread that it belongs to.
 #[derive(Debug, Clone, Copy)]
-struct LocalExecutor;
+pub(crate) struct LocalExecutor;
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
@@ -295,14 +295,17 @@ impl Service<Request<Incoming>> for Handler {
         Serving {
             handling: Some(Box::pin(handling)),
             worker: Rc::clone(&self.worker),
+            client: Rc::clone(&self.client),
         }
     }
 }
 
-/// A request being served. When the client leaves before its answer, the request goes on without it.
+/// A request being served. When the client leaves before its answer, the request goes on without it; but not any number
+/// of them, or resetting HTTP/2 requests at once would go round the limit of those at a time.
 pub(crate) struct Serving {
     handling: Option<Pin<Box<dyn Future<Output = Response<AnswerBody>>>>>,
     worker: Rc<Worker>,
+    client: Rc<Client>,
 }
 
 impl Future for Serving {
@@ -322,7 +325,8 @@ impl Future for Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some(handling) = self.handling.take().filter(|_| !self.worker.is_over()) {
+        let goes_on = !self.worker.is_over() && self.client.activity.in_flight() <= MAX_STREAMS;
+        if let Some(handling) = self.handling.take().filter(|_| goes_on) {
             tokio::task::spawn_local(handling);
         }
     }

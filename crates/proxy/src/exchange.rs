@@ -15,7 +15,7 @@ use crate::handler::{Done, Shared};
 use crate::headers;
 use crate::metrics::Outcome;
 use crate::pump::{Gathered, Pump, PumpLimits, Stop};
-use crate::tap::{BodyCopy, Copied, Dropped, Verdict};
+use crate::tap::{self, BodyCopy, Copied, Dropped, Verdict};
 use crate::upstream::{Lease, Upstream};
 use crate::worker::{Settings, Worker};
 
@@ -222,9 +222,10 @@ fn draft(endpoint: Endpoint, head: &request::Parts, client: &Client) -> Option<B
         endpoint,
         method: head.method.clone(),
         path_and_query: path_and_query.clone(),
-        headers: head.headers.clone(),
+        headers: tap::needed(&head.headers),
         received_at: SystemTime::now(),
         peer: client.peer.ip(),
+        kept_alive: READ_BUFFER,
     }))
 }
 
@@ -261,3 +262,6 @@ pub(crate) fn is_outage(kind: EndpointKind, status: StatusCode) -> bool {
         | EndpointKind::UserFeedback => is_down,
     }
 }
+
+/// Bytes of hyper's smallest read buffer, which every handle into it keeps alive as a whole.
+const READ_BUFFER: usize = 8192;

@@ -111,7 +111,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// Rebuilds the map, because `HeaderMap::remove` moves the last field into the gap and so changes the order.
-fn without(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+pub(crate) fn without(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     let mut kept = HeaderMap::with_capacity(headers.len() + ADDED);
     let mut current = None;
     for (name, value) in std::mem::take(headers) {

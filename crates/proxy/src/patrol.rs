@@ -267,6 +267,11 @@ impl Activity {
         self.since.set(self.now.get());
     }
 
+    /// Returns how many requests of the connection are being served, also those that it no longer waits for.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.get()
+    }
+
     fn command(&self, order: Order) {
         self.order.set(order);
         self.wake();

@@ -47,7 +47,7 @@ pub struct Captured {
     pub method: Method,
     /// Path and query byte for byte.
     pub path_and_query: PathAndQuery,
-    /// The headers as the client sent them.
+    /// Its `Content-Encoding` fields: all that reading the body takes.
     pub headers: HeaderMap,
     /// The body in the pieces in which it came: handles, not copies.
     pub body: Vec<Bytes>,
@@ -111,6 +111,17 @@ pub(crate) struct Copied {
     pub(crate) headers: HeaderMap,
     pub(crate) received_at: SystemTime,
     pub(crate) peer: IpAddr,
+    /// Bytes of the buffer of which the body's pieces are parts: a handle keeps all of it alive.
+    pub(crate) kept_alive: usize,
+}
+
+/// Returns the fields of a head that a copy has to hold.
+pub(crate) fn needed(headers: &HeaderMap) -> HeaderMap {
+    let mut needed = HeaderMap::new();
+    for coding in headers.get_all(CONTENT_ENCODING) {
+        needed.append(CONTENT_ENCODING, coding.clone());
+    }
+    needed
 }
 
 impl Tap {
@@ -143,7 +154,7 @@ impl Tap {
             lost,
             ..
         } = body;
-        let weight = length.max(READ_BUFFER) + copied.headers.len() * HEADER_ENTRY;
+        let weight = length.max(copied.kept_alive) + OVERHEAD;
         match lost {
             Some(dropped) => return Err(dropped),
             None if !permit.grow(weight.saturating_sub(permit.bytes)) => return Err(Dropped::Full),
@@ -156,6 +167,7 @@ impl Tap {
             headers,
             received_at,
             peer,
+            kept_alive: _,
         } = copied;
         let captured = Captured {
             endpoint,
@@ -351,8 +363,5 @@ impl Drop for Permit {
 /// How long the pipeline rests between bursts of copies.
 const REST: Duration = Duration::from_millis(5);
 
-/// Bytes of hyper's smallest read buffer, which every handle into it keeps alive as a whole.
-const READ_BUFFER: usize = 8192;
-
-/// Bytes of one entry of a `HeaderMap` with its share of the index.
-const HEADER_ENTRY: usize = 112;
+/// Bytes of a copy besides its body: the struct, its place in the queue, a header map of one entry.
+const OVERHEAD: usize = 1024;

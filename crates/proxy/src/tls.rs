@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::config::{KeyPair, UpstreamConfig};
+use crate::config::{KeyPair, UpstreamConfig, UpstreamHttp};
 use crate::error::TlsError;
 
 /// Returns the settings for connections to Sentry.
@@ -17,11 +17,18 @@ pub(crate) fn client(config: &UpstreamConfig) -> Result<Arc<ClientConfig>, TlsEr
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Settings)?
         .with_root_certificates(roots(config.ca_file.as_deref())?);
-    let settings = match &config.client_cert {
+    let mut settings = match &config.client_cert {
         None => builder.with_no_client_auth(),
         Some(pair) => builder
             .with_client_auth_cert(certificates(&pair.cert_file)?, key(&pair.key_file)?)
             .map_err(TlsError::Settings)?,
+    };
+    let (h1, h2) = (b"http/1.1".to_vec(), b"h2".to_vec());
+    settings.alpn_protocols = match config.http {
+        // A server that knows no ALPN then speaks HTTP/1.1 all the same.
+        UpstreamHttp::Http1 => Vec::new(),
+        UpstreamHttp::Auto => vec![h2, h1],
+        UpstreamHttp::Http2 => vec![h2],
     };
     Ok(Arc::new(settings))
 }

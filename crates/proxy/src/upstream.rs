@@ -1,6 +1,7 @@
 //! Speaks to Sentry: one thread's pool of connections, and what can be said about a request that got no answer.
 
 mod connect;
+mod sender;
 mod stream;
 
 use std::cell::RefCell;
@@ -11,9 +12,9 @@ use std::time::{Duration, Instant};
 use event::ProjectId;
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::SendRequest;
 
 pub(crate) use self::connect::Connector;
+use self::sender::Sender;
 pub(crate) use self::stream::Stream;
 use crate::body::RequestBody;
 use crate::config::UpstreamRoute;
@@ -41,7 +42,7 @@ pub(crate) struct Upstream {
 /// A connection that carries one request; it goes back to the pool when its answer has been read.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
     pool: Rc<Pool>,
     is_reused: bool,
 }
@@ -115,7 +116,8 @@ impl Upstream {
                 // Boxed, because it is rare and would make every request's future several times as large.
                 None => Box::pin(self.open()).await?,
             };
-            let mut failed = match lease.sender.try_send_request(request).await {
+            let origin = self.connector.origin();
+            let mut failed = match lease.sender.try_send(request, origin).await {
                 Ok(response) => return Ok((response, lease)),
                 Err(failed) => failed,
             };
@@ -129,6 +131,7 @@ impl Upstream {
 
     async fn open(&self) -> Result<Lease, Fault> {
         let sender = self.connector.connect().await?;
+        self.pool.share(&sender);
         Ok(Lease {
             sender,
             pool: Rc::clone(&self.pool),
@@ -140,6 +143,9 @@ impl Upstream {
 impl Lease {
     /// Returns the connection to the pool as soon as it can take another request; a closed one is forgotten.
     pub(crate) fn give_back(mut self) {
+        if self.sender.share().is_some() {
+            return;
+        }
         if self.sender.is_ready() {
             self.pool.put(self.sender, Instant::now());
         } else if !self.sender.is_closed() {
@@ -156,16 +162,29 @@ impl Lease {
 #[derive(Debug, Default)]
 struct Pool {
     idle: RefCell<Vec<Idle>>,
+    /// A connection that carries many requests at once.
+    shared: RefCell<Option<Sender>>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    sender: Sender,
     since: Instant,
 }
 
 impl Pool {
     fn take(self: &Rc<Self>, now: Instant) -> Option<Lease> {
+        let lease = |sender| Lease {
+            sender,
+            pool: Rc::clone(self),
+            is_reused: true,
+        };
+        let shared = self.shared.borrow().as_ref().and_then(Sender::share);
+        match shared {
+            Some(sender) if !sender.is_closed() => return Some(lease(sender)),
+            Some(_) => drop(self.shared.take()),
+            None => {}
+        }
         let mut idle = self.idle.borrow_mut();
         while let Some(candidate) = idle.pop() {
             if now.duration_since(candidate.since) >= IDLE_TIMEOUT {
@@ -173,17 +192,20 @@ impl Pool {
                 return None;
             }
             if candidate.sender.is_ready() {
-                return Some(Lease {
-                    sender: candidate.sender,
-                    pool: Rc::clone(self),
-                    is_reused: true,
-                });
+                return Some(lease(candidate.sender));
             }
         }
         None
     }
 
-    fn put(&self, sender: SendRequest<RequestBody>, now: Instant) {
+    /// Lets others use a connection that carries many requests.
+    fn share(&self, sender: &Sender) {
+        if let Some(sender) = sender.share() {
+            self.shared.replace(Some(sender));
+        }
+    }
+
+    fn put(&self, sender: Sender, now: Instant) {
         let mut idle = self.idle.borrow_mut();
         let is_stale = |entry: &Idle| {
             now.duration_since(entry.since) >= IDLE_TIMEOUT || entry.sender.is_closed()

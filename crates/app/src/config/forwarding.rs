@@ -1,7 +1,8 @@
 //! Reads the tables about forwarding: `[upstream]`, `[forward]`, `[tunnel]`, `[tls]`, `[spool]`.
 
 use proxy::config::{
-    ClientIp, ForwardConfig, HttpProxy, KeyPair, Origin, UpstreamConfig, UpstreamRoute,
+    ClientIp, ForwardConfig, HttpProxy, KeyPair, Origin, UpstreamConfig, UpstreamHttp,
+    UpstreamRoute,
 };
 
 use super::problem::Wrong;
@@ -25,6 +26,7 @@ pub(super) fn upstream(
         response_timeout: section.read("response_timeout", defaults.response_timeout, positive),
         ca_file: section.optional("ca_file", file),
         client_cert: key_pair(&mut section, "client_cert_file", "client_key_file"),
+        http: section.read("http", defaults.http, choice(&HTTP)),
         proxy: https_proxy(&section, &url, environment),
         routes: section
             .sections("route")
@@ -146,5 +148,11 @@ pub(super) fn spool(mut section: Section) {
     }
     section.finish();
 }
+
+const HTTP: [(&str, UpstreamHttp); 3] = [
+    ("1.1", UpstreamHttp::Http1),
+    ("auto", UpstreamHttp::Auto),
+    ("2", UpstreamHttp::Http2),
+];
 
 const PROXY_HINT: &str = "HTTPS_PROXY is such as \"http://proxy.example.com:3128\"";

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use event::EndpointKind;
 use http::uri::PathAndQuery;
 
-use super::fields::{self, Coding};
+use super::fields::Coding;
 use super::line::Line;
 use super::request::Request;
 use super::upstream::{Answer, Links};
@@ -146,13 +146,13 @@ fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdic
     if kind == EndpointKind::Envelope && !may_alert(worker, &request, &body) {
         return;
     }
-    let Ok(path_and_query) = PathAndQuery::try_from(request.target()) else {
+    let target = request.bytes.slice(request.target.clone());
+    let Ok(path_and_query) = PathAndQuery::from_maybe_shared(target) else {
         return;
     };
-    let lines = fields::split_line(&request.bytes[..request.body]).map(|(_, lines)| lines);
-    let headers = fields::header_map(lines.unwrap_or_default());
     let mut copy = worker.tap.copy(request.settings.config().tee.max_body);
     copy.add(body);
+    let headers = request.coding_fields();
     let copied = Copied {
         endpoint: request.endpoint,
         method: request.method,
@@ -160,6 +160,7 @@ fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdic
         headers,
         received_at: SystemTime::now() - request.started.elapsed(),
         peer: client.peer.ip(),
+        kept_alive: request.bytes.len(),
     };
     if let Err(dropped) = worker.tap.offer(copied, copy, verdict) {
         worker.metrics.tee_dropped(dropped);

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use event::Endpoint;
 use http::{HeaderMap, Method};
 
-use super::fields::{self, Kept, Seen};
+use super::fields::{self, Coding, Kept, Seen};
 use crate::connection::Client;
 use crate::memory::Held;
 use crate::route::{self, Asked, EndpointLabel, Found};
 use crate::screen::chunks::Chunks;
 use crate::screen::head::{self, Follows};
+use crate::tap;
 use crate::worker::{Settings, Worker};
 
 /// A request that is all there.
@@ -142,6 +143,9 @@ impl Request {
         }
 
         let upstream = settings.upstreams.of(route.endpoint.project);
+        if !upstream.connector().speaks_http1_only() {
+            return None;
+        }
         let mut out = Vec::with_capacity(bytes.len() + ADDED + upstream.host().len());
         out.extend_from_slice(method.as_str().as_bytes());
         out.push(b' ');
@@ -171,9 +175,13 @@ impl Request {
         })
     }
 
-    /// Returns the target as Sentry gets it.
-    pub(crate) fn target(&self) -> &[u8] {
-        &self.bytes[self.target.clone()]
+    /// Returns its `Content-Encoding` fields.
+    pub(crate) fn coding_fields(&self) -> HeaderMap {
+        if self.seen.coding == Coding::None {
+            return HeaderMap::new();
+        }
+        let lines = fields::split_line(&self.bytes[..self.body]).map(|(_, lines)| lines);
+        tap::needed(&fields::header_map(lines.unwrap_or_default()))
     }
 }
 

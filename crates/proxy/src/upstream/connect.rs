@@ -5,17 +5,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::http1::{Builder, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 
+use super::sender::Sender;
 use super::stream::{Socket, Stream};
-use crate::body::RequestBody;
-use crate::config::{HttpProxy, Origin, UpstreamConfig};
+use crate::config::{HttpProxy, Origin, UpstreamConfig, UpstreamHttp};
+use crate::connection::LocalExecutor;
 use crate::error::{Fault, TlsError};
 
 /// Opens connections to one upstream.
@@ -25,6 +26,7 @@ pub(crate) struct Connector {
     timeout: Duration,
     proxy: Option<HttpProxy>,
     tls: Option<Tls>,
+    http: UpstreamHttp,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,7 @@ impl Connector {
             timeout: config.connect_timeout,
             proxy: config.proxy.clone().filter(|_| origin.is_https()),
             tls,
+            http: config.http,
         })
     }
 
@@ -67,23 +70,24 @@ impl Connector {
     }
 
     /// Opens a connection that is ready for a request.
-    pub(crate) async fn connect(&self) -> Result<SendRequest<RequestBody>, Fault> {
+    pub(crate) async fn connect(&self) -> Result<Sender, Fault> {
         let stream = self.open().await?;
-        let (sender, connection) = Builder::new()
-            .preserve_header_case(true)
-            .max_buf_size(MAX_BUFFER)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| Fault::NotSent(error.into()))?;
-        tokio::task::spawn_local(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "connection to Sentry ended"
-                );
-            }
-        });
-        Ok(sender)
+        let speaks_http2 = match self.http {
+            UpstreamHttp::Http1 => false,
+            UpstreamHttp::Auto => stream.protocol() == Some(b"h2"),
+            UpstreamHttp::Http2 => true,
+        };
+        let connected = if speaks_http2 {
+            connect_http2(stream).await
+        } else {
+            connect_http1(stream).await
+        };
+        connected.map_err(|error| Fault::NotSent(error.into()))
+    }
+
+    /// Returns whether plain requests can be written to a connection as they are.
+    pub(crate) fn speaks_http1_only(&self) -> bool {
+        self.http == UpstreamHttp::Http1
     }
 
     async fn open_in_time(&self) -> Result<Stream, Fault> {
@@ -138,6 +142,35 @@ impl Tls {
     }
 }
 
+async fn connect_http1(stream: Stream) -> hyper::Result<Sender> {
+    let (sender, connection) = http1::Builder::new()
+        .preserve_header_case(true)
+        .max_buf_size(MAX_BUFFER)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    tokio::task::spawn_local(see_off(connection));
+    Ok(Sender::Http1(sender))
+}
+
+async fn connect_http2(stream: Stream) -> hyper::Result<Sender> {
+    let (sender, connection) = http2::Builder::new(LocalExecutor)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .max_header_list_size(MAX_BUFFER as u32)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    tokio::task::spawn_local(see_off(connection));
+    Ok(Sender::Http2(sender))
+}
+
+async fn see_off(connection: impl Future<Output = hyper::Result<()>>) {
+    if let Err(error) = connection.await {
+        let error: &dyn std::error::Error = &error;
+        tracing::debug!(error, "connection to Sentry ended");
+    }
+}
+
 /// Tries the host's addresses in their order.
 async fn dial(host: &str, port: u16) -> Result<TcpStream, Fault> {
     let addresses = lookup_host((bare_host(host), port))
@@ -185,6 +218,9 @@ fn bare_host(host: &str) -> &str {
 
 /// Bytes read at once from Sentry; its answers are small.
 const MAX_BUFFER: usize = 64 << 10;
+
+/// How long an HTTP/2 connection may be silent before Sentry is asked whether it is still there, and may take to answer.
+const PING: Duration = Duration::from_secs(20);
 
 /// Bytes of an HTTP proxy's answer to `CONNECT`.
 const MAX_TUNNEL_HEAD: usize = 8192;

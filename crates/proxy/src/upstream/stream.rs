@@ -100,6 +100,16 @@ impl AsyncWrite for Socket {
     }
 }
 
+impl Stream {
+    /// Returns what both sides agreed to speak, over TLS.
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

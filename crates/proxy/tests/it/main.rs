@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod abuse;
+mod authority;
 mod early;
 mod forwarding;
+mod http2;
 mod limits;
 mod message;
 mod outage;

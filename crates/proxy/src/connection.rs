@@ -26,9 +26,9 @@ use crate::body::AnswerBody;
 use crate::config::Limits;
 use crate::handler;
 use crate::headers::Forwarded;
-use crate::lane;
 use crate::metrics::Outcome;
 use crate::patrol::{Activity, Order, Registered};
+use crate::plain;
 use crate::route::EndpointLabel;
 use crate::screen::{Fault, Screen};
 use crate::worker::Worker;
@@ -80,7 +80,7 @@ async fn serve_plain(
         },
         activity: Rc::clone(&activity),
     };
-    let Some((stream, read)) = lane::serve(&worker, &client, stream).await else {
+    let Some((stream, read)) = plain::serve(&worker, &client, stream).await else {
         return;
     };
     drop(client);

@@ -1,7 +1,7 @@
 //! Forwards requests to Sentry unchanged and keeps a bounded copy of them for the alert pipeline.
 //!
 //! One request, top-down: [`server`] accepts a connection on one of its threads and `connection` serves it. A plain request
-//! takes the `lane` from socket to socket. Any other goes through hyper: `screen` lets only unambiguous ones through,
+//! goes from socket to socket (`plain`). Any other goes through hyper: `screen` lets only unambiguous ones through,
 //! `handler` finds where a request goes (`route`) and `exchange` asks Sentry, `pump` moves a body that is too large to be
 //! held. `upstream` connects to Sentry, and [`tap`] passes the copy on without ever waiting.
 //!
@@ -16,10 +16,10 @@ pub mod error;
 mod exchange;
 mod handler;
 mod headers;
-mod lane;
 mod memory;
 pub mod metrics;
 mod patrol;
+mod plain;
 mod plan;
 mod pump;
 mod route;

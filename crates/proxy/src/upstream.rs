@@ -19,7 +19,7 @@ pub(crate) use self::stream::Stream;
 use crate::body::RequestBody;
 use crate::config::UpstreamRoute;
 use crate::error::Fault;
-use crate::lane::Links;
+use crate::plain::Links;
 
 /// One thread's ways to Sentry: the default one, and those of projects that live elsewhere.
 #[derive(Debug)]

@@ -54,7 +54,7 @@ async fn copies_only_envelopes_that_may_alert() {
         )
     };
 
-    // Small ones take the lane, large ones do not.
+    // Small ones are plain requests, large ones are not.
     for size in [10, 100_000] {
         for kind in ["transaction", "session", "log", "event"] {
             let envelope = item(kind, size);

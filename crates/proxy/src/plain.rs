@@ -4,7 +4,7 @@
 //! whole. It has passed the same checks as every other (`screen`), goes through the same table (`route`) and is counted
 //! alike; but its fields are copied from buffer to buffer in the order and the writing in which they came. At the first
 //! request that is anything else, the connection is handed over to hyper with all that was read of it.
-//! Why: docs/decisions/0009-a-lane-past-hyper.md.
+//! Why: docs/decisions/0009-plain-requests-past-hyper.md.
 
 mod answer;
 mod carry;

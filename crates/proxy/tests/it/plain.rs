@@ -1,4 +1,4 @@
-//! The lane of plain requests: what only it can keep, every form of answer, and the way over to hyper in mid-connection.
+//! Plain requests: what only their short way can keep, every form of answer, and the way over to hyper in mid-connection.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

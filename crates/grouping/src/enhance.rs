@@ -18,7 +18,7 @@ use crate::platform::{Families, Family};
 
 pub(crate) use frame_set::FrameSet;
 use rule::{Action, ExceptionField, Field, Flag, FrameMatcher, FrameTest, Range, Rule, Whose};
-use table::Table;
+use table::{Index, Table};
 
 /// A text of rules, compiled.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +38,7 @@ impl Rules {
     pub(crate) fn parse(text: &str) -> Result<Self, RuleErrors> {
         let mut patterns = Patterns::default();
         let rules = parse::parse(text, &mut patterns)?;
+        patterns.complete(&rules);
         let modifiers = rules
             .iter()
             .filter(|rule| rule.is_modifier())
@@ -63,20 +64,52 @@ impl Rules {
 
 /// The patterns of a text of rules, each once.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Patterns(Vec<Pattern>);
+pub(crate) struct Patterns {
+    patterns: Vec<Pattern>,
+    /// By [`Field`] and [`Family`]: those that rules about frames of that family ask for.
+    indexes: [[Index; 3]; 4],
+}
 
 impl Patterns {
     /// Adds a pattern unless it is known, and returns its number.
     fn add(&mut self, field: Field, text: &str, glob: Glob) -> usize {
         let is_same = |known: &Pattern| known.field == field && &*known.text == text;
-        self.0.iter().position(is_same).unwrap_or_else(|| {
-            self.0.push(Pattern {
+        let known = self.patterns.iter().position(is_same);
+        known.unwrap_or_else(|| {
+            self.patterns.push(Pattern {
                 field,
                 text: text.into(),
                 glob,
+                families: Families::default(),
             });
-            self.0.len() - 1
+            self.patterns.len() - 1
         })
+    }
+
+    /// Indexes the patterns of all rules.
+    fn complete(&mut self, rules: &[Rule]) {
+        for rule in rules {
+            for matcher in &rule.frame {
+                if let FrameTest::Field(number) = matcher.test {
+                    let families = &mut self.patterns[number].families;
+                    *families = families.or(rule.families);
+                }
+            }
+        }
+        for field in Field::ALL {
+            for family in Family::ALL {
+                let is_asked = |(_, pattern): &(usize, &Pattern)| {
+                    pattern.field == field && pattern.families.contains(family)
+                };
+                let asked = self.patterns.iter().enumerate().filter(is_asked);
+                let index = Index::new(asked.map(|(number, pattern)| (number, &pattern.glob)));
+                self.indexes[field as usize][family as usize] = index;
+            }
+        }
+    }
+
+    fn index(&self, field: Field, family: Family) -> &Index {
+        &self.indexes[field as usize][family as usize]
     }
 }
 
@@ -85,6 +118,7 @@ struct Pattern {
     field: Field,
     text: Box<str>,
     glob: Glob,
+    families: Families,
 }
 
 /// The exception that a stack belongs to, as rules see it; a missing text reads `<unknown>`.
@@ -129,15 +163,15 @@ impl<'r> Updates<'r> {
         texts: &[&'r Rules],
     ) -> Self {
         let mut state = State::new(frames);
-        let mut tables: Vec<Table<'_, 'r>> = texts
+        let tables: Vec<Table<'r>> = texts
             .iter()
-            .map(|rules| Table::new(rules, frames))
+            .map(|rules| Table::new(rules, frames, state.present))
             .collect();
-        for table in &mut tables {
+        for table in &tables {
             state.modify(table, exception);
         }
         let mut updates = Self::default();
-        for table in &mut tables {
+        for table in &tables {
             updates.collect(&mut state, table, exception);
         }
         updates.in_app = state.in_app;
@@ -178,14 +212,8 @@ impl<'r> Updates<'r> {
         (0 < counting && counting < limit).then_some(limit)
     }
 
-    fn collect(
-        &mut self,
-        state: &mut State<'r>,
-        table: &mut Table<'_, 'r>,
-        exception: ExceptionTexts<'_>,
-    ) {
-        let rules: &'r Rules = table.rules;
-        for rule in &rules.updaters {
+    fn collect(&mut self, state: &mut State<'r>, table: &Table<'r>, exception: ExceptionTexts<'_>) {
+        for rule in &table.rules.updaters {
             if state.find(rule, table, exception) {
                 self.limit(rule);
                 self.steps.push((rule, state.matched.clone()));
@@ -244,7 +272,7 @@ impl<'r> State<'r> {
             .iter()
             .fold(Families::default(), |set, frame| set.with(frame.family));
         Self {
-            families: FAMILIES.map(of_family),
+            families: Family::ALL.map(of_family),
             present,
             in_app: FrameSet::from_fn(len, |at| frames[at].in_app == Some(true)),
             categories: Vec::new(),
@@ -253,9 +281,8 @@ impl<'r> State<'r> {
         }
     }
 
-    fn modify(&mut self, table: &mut Table<'_, 'r>, exception: ExceptionTexts<'_>) {
-        let rules: &'r Rules = table.rules;
-        for rule in &rules.modifiers {
+    fn modify(&mut self, table: &Table<'r>, exception: ExceptionTexts<'_>) {
+        for rule in &table.rules.modifiers {
             if !self.find(rule, table, exception) {
                 continue;
             }
@@ -269,13 +296,11 @@ impl<'r> State<'r> {
     }
 
     /// Leaves the frames a rule matches in `matched`, and returns whether there are any.
-    fn find(
-        &mut self,
-        rule: &Rule,
-        table: &mut Table<'_, '_>,
-        exception: ExceptionTexts<'_>,
-    ) -> bool {
-        if rule.families.and(self.present).is_empty() || !exception.satisfy(rule) {
+    fn find(&mut self, rule: &Rule, table: &Table<'_>, exception: ExceptionTexts<'_>) -> bool {
+        if rule.families.and(self.present).is_empty() || !self.can_match(rule, table) {
+            return false;
+        }
+        if !exception.satisfy(rule) {
             return false;
         }
         self.matched.fill();
@@ -288,7 +313,17 @@ impl<'r> State<'r> {
         !self.matched.is_empty()
     }
 
-    fn narrow(&mut self, matcher: &FrameMatcher, table: &mut Table<'_, '_>) {
+    /// Returns whether some frame has what each matcher wants, be it its own, its caller or its callee.
+    fn can_match(&self, rule: &Rule, table: &Table<'_>) -> bool {
+        rule.frame.iter().all(|matcher| match matcher.test {
+            _ if matcher.is_negated => true,
+            FrameTest::Field(number) => table.is_hit(number),
+            FrameTest::Category(_) => !self.categories.is_empty(),
+            FrameTest::Family(_) | FrameTest::InApp(_) => true,
+        })
+    }
+
+    fn narrow(&mut self, matcher: &FrameMatcher, table: &Table<'_>) {
         match &matcher.test {
             FrameTest::Field(number) => table.copy_matches(*number, &mut self.tested),
             FrameTest::Category(glob) => self.test_category(glob),
@@ -322,7 +357,7 @@ impl<'r> State<'r> {
 
     fn test_family(&mut self, families: Families) {
         self.tested.clear();
-        for (family, members) in FAMILIES.iter().zip(&self.families) {
+        for (family, members) in Family::ALL.iter().zip(&self.families) {
             if families.contains(*family) {
                 self.tested.add(members);
             }
@@ -376,7 +411,6 @@ fn affected(range: Range, matched: &FrameSet) -> FrameSet {
     affected
 }
 
-const FAMILIES: [Family; 3] = [Family::Native, Family::JavaScript, Family::Other];
 const UNKNOWN: &str = "<unknown>";
 
 #[cfg(test)]

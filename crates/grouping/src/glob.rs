@@ -61,6 +61,17 @@ impl Glob {
         }
     }
 
+    /// Returns what every match starts with, ends with, and holds; empty where that is not known.
+    pub(crate) fn literals(&self) -> (&str, &str, &[u8]) {
+        match &self.0 {
+            Form::Anything => ("", "", b""),
+            Form::Exact(text) | Form::Prefix(text) => (text, "", b""),
+            Form::Suffix(text) => ("", text, b""),
+            Form::Contains(finder) => ("", "", finder.needle()),
+            Form::Regex(regex) => (&regex.prefix, &regex.suffix, b""),
+        }
+    }
+
     /// Returns whether a path matches, as it is or with `/` put in front.
     ///
     /// `rooted` is the path as [`normalize_path`] gives it, with one `/` in front of whatever it was.

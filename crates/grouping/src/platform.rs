@@ -14,6 +14,9 @@ pub(crate) enum Family {
 }
 
 impl Family {
+    /// Every family, in the order of their numbers.
+    pub(crate) const ALL: [Self; 3] = [Self::Native, Self::JavaScript, Self::Other];
+
     /// Returns the family of a platform.
     pub(crate) fn of(platform: &str) -> Self {
         match platform {
@@ -61,6 +64,11 @@ impl Families {
     /// Returns the families that both sets hold.
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// Returns the families that either set holds.
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Returns whether the set holds a family.

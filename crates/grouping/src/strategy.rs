@@ -107,14 +107,11 @@ fn yield_to(winner: &'static str, findings: &mut Findings<'_>) {
 ///
 /// With a stack in only one variant the other is off; a system variant equal to the app variant is off.
 fn settle_variants(variants: &mut [Variant<'_>]) {
+    let is_repeated = repeats_app(variants);
     let has_stack: Vec<bool> = variants
         .iter()
         .map(|(_, component)| component.has_stacktrace())
         .collect();
-    let app_hash = variants
-        .iter()
-        .find(|(kind, component)| *kind == VariantKind::App && component.contributes)
-        .map(|(_, component)| component.hash());
     let is_any = has_stack.contains(&true);
     for ((kind, component), has_stack) in variants.iter_mut().zip(has_stack) {
         if !component.contributes {
@@ -124,9 +121,21 @@ fn settle_variants(variants: &mut [Variant<'_>]) {
             component.ignore(
                 "ignored because this variant has no stack that counts, but the other does",
             );
-        } else if *kind == VariantKind::System && app_hash.as_ref() == Some(&component.hash()) {
+        } else if *kind == VariantKind::System && is_repeated {
             component.ignore("ignored because its hash is that of the app variant");
         }
+    }
+}
+
+/// Returns whether the app variant and the system variant both count, with the same hash.
+fn repeats_app(variants: &[Variant<'_>]) -> bool {
+    let counting = |wanted| {
+        let mut found = variants.iter().filter(|(kind, _)| *kind == wanted);
+        found.find_map(|(_, component)| component.contributes.then_some(component))
+    };
+    match (counting(VariantKind::App), counting(VariantKind::System)) {
+        (Some(app), Some(system)) => app.has_hash_of(system),
+        _ => false,
     }
 }
 

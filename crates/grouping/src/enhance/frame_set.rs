@@ -16,7 +16,7 @@ impl FrameSet {
         }
     }
 
-    /// Returns as many empty sets as there are rows, one after the other, for [`Self::set_row`] and [`Self::copy_row`].
+    /// Returns as many empty sets as there are rows, one after the other, for [`Self::insert_in_row`] and [`Self::copy_row`].
     pub(crate) fn rows(rows: usize, len: usize) -> Self {
         Self {
             words: vec![0; rows * len.div_ceil(64)],
@@ -24,12 +24,10 @@ impl FrameSet {
         }
     }
 
-    /// Adds to a row the positions for which `is_member` holds.
-    pub(crate) fn set_row(&mut self, row: usize, is_member: impl Fn(usize) -> bool) {
+    /// Adds a position to a row.
+    pub(crate) fn insert_in_row(&mut self, row: usize, position: usize) {
         let start = row * self.len.div_ceil(64);
-        for position in (0..self.len).filter(|position| is_member(*position)) {
-            self.words[start + position / 64] |= 1 << (position % 64);
-        }
+        self.words[start + position / 64] |= 1 << (position % 64);
     }
 
     /// Makes this set equal to a row of sets of the same length.

@@ -110,6 +110,11 @@ pub(crate) enum Field {
     Package,
 }
 
+impl Field {
+    /// Every field, in the order of their numbers.
+    pub(crate) const ALL: [Self; 4] = [Self::Module, Self::Function, Self::Path, Self::Package];
+}
+
 /// What a rule does to a frame.
 #[derive(Debug, Clone)]
 pub(crate) enum Action {

@@ -1,129 +1,178 @@
-//! Which frames of a stack match which pattern, found out when first asked.
-
-use std::borrow::Cow;
-use std::collections::HashMap;
+//! Which frames of a stack match which pattern: one pass over the frames, which tries only patterns that can match.
 
 use crate::frame::Frame;
-use crate::glob::normalize_path;
+use crate::glob::{Glob, normalize_path};
+use crate::platform::{Families, Family};
 
 use super::rule::Field;
-use super::{FrameSet, Pattern, Rules, UNKNOWN};
+use super::{FrameSet, Rules, UNKNOWN};
 
 /// The patterns of a text of rules against the frames of a stack: a row of bits for each pattern.
-pub(super) struct Table<'f, 'r> {
+pub(super) struct Table<'r> {
     pub(super) rules: &'r Rules,
-    frames: &'f [Frame<'f>],
     rows: FrameSet,
-    is_known: Vec<bool>,
-    modules: Option<Texts<'f>>,
-    functions: Option<Texts<'f>>,
-    paths: Option<Texts<'f>>,
-    packages: Option<Texts<'f>>,
+    is_hit: Vec<bool>,
 }
 
-impl<'f, 'r> Table<'f, 'r> {
-    /// Starts with nothing known.
-    pub(super) fn new(rules: &'r Rules, frames: &'f [Frame<'f>]) -> Self {
-        let patterns = rules.patterns.0.len();
-        Self {
+impl<'r> Table<'r> {
+    /// Looks at every frame; `present` are the families of the frames.
+    pub(super) fn new(rules: &'r Rules, frames: &[Frame<'_>], present: Families) -> Self {
+        let patterns = &rules.patterns.patterns;
+        let mut table = Self {
             rules,
-            frames,
-            rows: FrameSet::rows(patterns, frames.len()),
-            is_known: vec![false; patterns],
-            modules: None,
-            functions: None,
-            paths: None,
-            packages: None,
+            rows: FrameSet::rows(patterns.len(), frames.len()),
+            is_hit: vec![false; patterns.len()],
+        };
+        let mut rooted = String::new();
+        for (at, frame) in frames.iter().enumerate() {
+            let function = frame.function.as_deref().unwrap_or(UNKNOWN);
+            table.mark(Field::Module, frame.module.unwrap_or_default(), at, present);
+            table.mark(Field::Function, function, at, present);
+            for (field, path) in [(Field::Path, frame.path()), (Field::Package, frame.package)] {
+                if let Some(path) = path {
+                    root(path, &mut rooted);
+                    table.mark(field, &rooted, at, present);
+                }
+            }
         }
+        table
+    }
+
+    /// Returns whether some frame matches a pattern.
+    pub(super) fn is_hit(&self, number: usize) -> bool {
+        self.is_hit[number]
     }
 
     /// Copies the frames that match a pattern into `matched`.
-    pub(super) fn copy_matches(&mut self, number: usize, matched: &mut FrameSet) {
-        if !self.is_known[number] {
-            self.is_known[number] = true;
-            self.find(number);
-        }
+    pub(super) fn copy_matches(&self, number: usize, matched: &mut FrameSet) {
         matched.copy_row(&self.rows, number);
     }
 
-    fn find(&mut self, number: usize) {
-        let frames = self.frames;
-        let Pattern { field, glob, .. } = &self.rules.patterns.0[number];
-        let texts = match field {
-            Field::Module => self
-                .modules
-                .get_or_insert_with(|| Texts::of(frames, |frame| frame.module)),
-            Field::Function => {
-                let name =
-                    |frame: &'f Frame<'f>| Some(frame.function.as_deref().unwrap_or(UNKNOWN));
-                self.functions
-                    .get_or_insert_with(|| Texts::of(frames, name))
-            }
-            Field::Path => self
-                .paths
-                .get_or_insert_with(|| Texts::of(frames, Frame::path).rooted()),
-            Field::Package => self
-                .packages
-                .get_or_insert_with(|| Texts::of(frames, |frame| frame.package).rooted()),
-        };
-        match field {
-            Field::Module | Field::Function => {
-                texts.set_row(&mut self.rows, number, |text| glob.matches(text))
-            }
-            Field::Path | Field::Package => {
-                texts.set_row(&mut self.rows, number, |text| glob.matches_path(text))
-            }
-        }
-    }
-}
-
-/// One field of all frames: each text once, for frames of a stack share most of them.
-struct Texts<'f> {
-    distinct: Vec<Cow<'f, str>>,
-    /// For each frame the place of its text; the place behind the last one stands for none.
-    places: Vec<usize>,
-}
-
-impl<'f> Texts<'f> {
-    fn of(frames: &'f [Frame<'f>], field: impl Fn(&'f Frame<'f>) -> Option<&'f str>) -> Self {
-        let mut known: HashMap<&str, usize> = HashMap::new();
-        let mut distinct = Vec::new();
-        let add = |frame| {
-            let text = field(frame)?;
-            let place = known.entry(text).or_insert_with(|| {
-                distinct.push(Cow::Borrowed(text));
-                distinct.len() - 1
-            });
-            Some(*place)
-        };
-        let places: Vec<Option<usize>> = frames.iter().map(add).collect();
-        let none = distinct.len();
-        Self {
-            distinct,
-            places: places
-                .into_iter()
-                .map(|place| place.unwrap_or(none))
-                .collect(),
-        }
-    }
-
-    /// Normalises paths and puts `/` in front.
-    fn rooted(mut self) -> Self {
-        for text in &mut self.distinct {
-            *text = Cow::Owned(format!("/{}", normalize_path(text)));
-        }
-        self
-    }
-
-    fn set_row(&self, rows: &mut FrameSet, row: usize, is_match: impl Fn(&str) -> bool) {
-        let Some(first) = self.distinct.iter().position(|text| is_match(text)) else {
+    /// An empty text stands for a missing one, which matches nothing.
+    fn mark(&mut self, field: Field, text: &str, at: usize, present: Families) {
+        if text.is_empty() {
             return;
-        };
-        let mut matched = vec![false; self.distinct.len() + 1];
-        matched[first] = true;
-        for (place, text) in self.distinct.iter().enumerate().skip(first + 1) {
-            matched[place] = is_match(text);
         }
-        rows.set_row(row, |at| matched[self.places[at]]);
+        let known = &self.rules.patterns;
+        let mut try_pattern = |number: usize| {
+            let glob = &known.patterns[number].glob;
+            let is_match = match field {
+                Field::Module | Field::Function => glob.matches(text),
+                Field::Path | Field::Package => glob.matches_path(text),
+            };
+            if is_match {
+                self.is_hit[number] = true;
+                self.rows.insert_in_row(number, at);
+            }
+        };
+        for family in Family::ALL {
+            if present.contains(family) {
+                known
+                    .index(field, family)
+                    .candidates(text, &mut try_pattern);
+            }
+        }
+    }
+}
+
+/// Writes a path as patterns want it: normalised, with one `/` in front of whatever it was.
+fn root(path: &str, rooted: &mut String) {
+    rooted.clear();
+    rooted.push('/');
+    rooted.push_str(&normalize_path(path));
+}
+
+/// The patterns of one field by what a text must have for them to match.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Index {
+    by_first: ByByte<usize>,
+    by_last: ByByte<usize>,
+    /// By the first byte of what must stand somewhere within, with that.
+    within: ByByte<(usize, Box<[u8]>)>,
+    /// Those first bytes.
+    within_starts: Vec<u8>,
+    always: Vec<usize>,
+}
+
+impl Index {
+    /// Sorts patterns, which come with their numbers.
+    pub(super) fn new<'g>(patterns: impl Iterator<Item = (usize, &'g Glob)>) -> Self {
+        let (mut firsts, mut lasts, mut inners) = (Vec::new(), Vec::new(), Vec::new());
+        let mut always = Vec::new();
+        for (number, glob) in patterns {
+            let (prefix, suffix, inner) = glob.literals();
+            if let Some(byte) = prefix.bytes().next() {
+                firsts.push((byte, number));
+            } else if let Some(byte) = suffix.bytes().last() {
+                lasts.push((byte, number));
+            } else if let Some(byte) = inner.first() {
+                inners.push((*byte, (number, inner.into())));
+            } else {
+                always.push(number);
+            }
+        }
+        let mut within_starts: Vec<u8> = inners.iter().map(|(byte, _)| *byte).collect();
+        within_starts.sort_unstable();
+        within_starts.dedup();
+        Self {
+            by_first: ByByte::new(firsts),
+            by_last: ByByte::new(lasts),
+            within: ByByte::new(inners),
+            within_starts,
+            always,
+        }
+    }
+
+    /// Calls `found` at least once for each pattern that may match a text, or the text without its first byte.
+    fn candidates(&self, text: &str, mut found: impl FnMut(usize)) {
+        let bytes = text.as_bytes();
+        let firsts = bytes.iter().take(2).map(|byte| self.by_first.of(*byte));
+        let lasts = bytes.last().map(|byte| self.by_last.of(*byte));
+        let ends = firsts.chain(lasts).flatten();
+        ends.chain(&self.always).for_each(|number| found(*number));
+        for byte in &self.within_starts {
+            for at in memchr::memchr_iter(*byte, bytes) {
+                let inner = self.within.of(*byte).iter();
+                inner
+                    .filter(|(_, inner)| bytes[at..].starts_with(inner))
+                    .for_each(|(number, _)| found(*number));
+            }
+        }
+    }
+}
+
+/// Entries by a byte each.
+#[derive(Debug, Clone)]
+struct ByByte<T> {
+    entries: Vec<T>,
+    /// Where the entries of each byte start, and where the last ones end.
+    starts: Box<[u32; 257]>,
+}
+
+impl<T> ByByte<T> {
+    fn new(mut entries: Vec<(u8, T)>) -> Self {
+        entries.sort_by_key(|(byte, _)| *byte);
+        let mut starts = Box::new([0; 257]);
+        for (byte, _) in &entries {
+            starts[usize::from(*byte) + 1] += 1;
+        }
+        for byte in 0..256 {
+            starts[byte + 1] += starts[byte];
+        }
+        Self {
+            entries: entries.into_iter().map(|(_, entry)| entry).collect(),
+            starts,
+        }
+    }
+
+    fn of(&self, byte: u8) -> &[T] {
+        let byte = usize::from(byte);
+        &self.entries[self.starts[byte] as usize..self.starts[byte + 1] as usize]
+    }
+}
+
+impl<T> Default for ByByte<T> {
+    fn default() -> Self {
+        Self::new(Vec::new())
     }
 }

@@ -99,10 +99,9 @@ fn chain<'p>(members: &[usize], singles: &mut [Vec<Variant<'p>>]) -> Vec<Variant
     ];
     for member in members {
         for (kind, component) in std::mem::take(&mut singles[*member]) {
-            let same_kind = by_kind.iter_mut().find(|(known, _)| *known == kind);
-            same_kind
-                .into_iter()
-                .for_each(|(_, components)| components.push(component.clone()));
+            if let Some((_, components)) = by_kind.iter_mut().find(|(known, _)| *known == kind) {
+                components.push(component);
+            }
         }
     }
     by_kind

@@ -111,6 +111,37 @@ async fn sentrys_verdict_decides_what_may_alert() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn failed_check_ins_of_the_cron_endpoint_alert() {
+    let stage = Stage::start("").await;
+    let key = "a".repeat(32);
+    let asked = |method: &str, slug: &str, status: &str| {
+        SdkRequest::new(method, format!("/api/1/cron/{slug}/{key}/?status={status}"))
+    };
+    let posted = SdkRequest::new("POST", format!("/api/1/cron/monthly/{key}/"))
+        .header("Content-Type", "application/json")
+        .body(&b"{\"status\":\"error\"}"[..]);
+
+    for request in [
+        asked("GET", "nightly", "error"),
+        asked("POST", "hourly", "error"),
+        posted,
+        asked("GET", "daily", "ok"),
+    ] {
+        assert_eq!(stage.send(&request).await, 200);
+    }
+
+    let messages = stage.robots.wait_for(3, PATIENCE).await.unwrap();
+    for slug in ["nightly", "hourly", "monthly"] {
+        let title = format!("Cron failure: {slug}");
+        let count = messages
+            .iter()
+            .filter(|message| message.text.contains(&title))
+            .count();
+        assert_eq!(count, 1, "{slug}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_alert_while_sentry_is_down() {
     let stage = Stage::start("").await;
     stage.sentry.listen(Listening::Refusing).await.unwrap();

@@ -55,7 +55,8 @@ impl Pipeline {
         let Ok(body) = decode(captured, reading.tee.max_decoded) else {
             return vec![Outcome::Undecodable];
         };
-        let Ok(parsed) = event::parse_body(&body, captured.endpoint.kind) else {
+        let kind = captured.endpoint.kind;
+        let Ok(parsed) = event::parse_request(&body, kind, captured.path_and_query.as_str()) else {
             return vec![Outcome::Unparsable];
         };
         let Some(project) = captured.endpoint.project.or(parsed.project()) else {

@@ -33,5 +33,5 @@ pub use endpoint::{Endpoint, EndpointKind, ProjectId};
 pub use envelope::{Envelope, ItemCounts, ItemType};
 pub use error::{DecodeError, DsnError, EnvelopeError, ParseError};
 pub use model::{Event, EventId, EventKind, Level};
-pub use read::{Parsed, decode_body, parse_body};
+pub use read::{Parsed, decode_body, parse_body, parse_request};
 pub use store::parse_event;

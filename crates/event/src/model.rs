@@ -101,7 +101,7 @@ impl fmt::Debug for EventId {
     }
 }
 
-/// What an event is; only some kinds can alert.
+/// What an event is; whether a kind alerts is for the configuration to say.
 ///
 /// Source: Relay, `relay-event-normalization/src/event.rs`, `infer_event_type`. [`EventKind::Crash`], [`EventKind::CheckIn`] and
 /// [`EventKind::Log`] are our own: Sentry has no such types, since it makes errors of crashes, issues of monitors and no
@@ -130,20 +130,6 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Returns whether events of this kind may alert at all.
-    pub fn is_alertable(self) -> bool {
-        match self {
-            Self::Error
-            | Self::Default
-            | Self::Csp
-            | Self::Security
-            | Self::Crash
-            | Self::CheckIn
-            | Self::Log => true,
-            Self::Transaction | Self::Feedback => false,
-        }
-    }
-
     /// Returns the kind's name, one of a closed set; Sentry's own where it has the kind.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use crate::check_in::parse_check_in;
+use crate::check_in::{parse_check_in, parse_cron};
 use crate::crash::{Crash, CrashSource, bare_crash, parse_crash, parse_crash_event};
 use crate::decode::{decode, decode_query};
 use crate::dsn::Dsn;
@@ -37,9 +37,32 @@ pub fn decode_body(
     decode(headers, body, limit)
 }
 
+/// Reads the events of a request: its decoded body, and for the cron endpoint what path and query say.
+///
+/// `path_and_query` is as it came, such as `/api/42/cron/nightly/?status=error`.
+///
+/// # Errors
+/// As [`parse_body`].
+pub fn parse_request<'b>(
+    body: &'b [u8],
+    kind: EndpointKind,
+    path_and_query: &str,
+) -> Result<Parsed<'b>, ParseError> {
+    if kind != EndpointKind::Cron {
+        return parse_body(body, kind);
+    }
+    let (path, query) = match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, None),
+    };
+    let failure = parse_cron(path, query, body)?;
+    Ok(Parsed::of_events(failure.into_iter().collect()))
+}
+
 /// Reads the events of a decoded body that was sent to an endpoint of this kind.
 ///
-/// Crash uploads and check-ins of the cron endpoint are read as such. Else an envelope is recognised by its second line, at
+/// Crash uploads and check-ins are read as such; what the cron endpoint has in path and query takes [`parse_request`].
+/// Else an envelope is recognised by its second line, at
 /// whatever endpoint. At the envelope endpoint everything is one; for a
 /// file of unknown origin use [`EndpointKind::Store`], which takes both.
 ///
@@ -51,7 +74,7 @@ pub fn parse_body(body: &[u8], kind: EndpointKind) -> Result<Parsed<'_>, ParseEr
         EndpointKind::Security => Ok(Parsed::of_events(parse_reports(body)?)),
         EndpointKind::Minidump => Ok(Parsed::of_crash(parse_crash(body, CrashSource::Minidump)?)),
         EndpointKind::Unreal => Ok(Parsed::of_crash(parse_crash(body, CrashSource::Unreal)?)),
-        EndpointKind::Cron => parse_cron(body),
+        EndpointKind::Cron => parse_request(body, kind, ""),
         EndpointKind::Envelope => parse_envelope(body),
         EndpointKind::Store
         | EndpointKind::LegacyStore
@@ -71,8 +94,8 @@ pub fn parse_body(body: &[u8], kind: EndpointKind) -> Result<Parsed<'_>, ParseEr
 /// What a body held.
 #[derive(Debug, Default)]
 pub struct Parsed<'b> {
-    /// The events, in order; each with the envelope's id where it has none itself. Not all may alert, see
-    /// [`crate::EventKind::is_alertable`].
+    /// The events, in order; each with the envelope's id where it has none itself. Transactions and feedback can be among
+    /// them, where an SDK sends them as events.
     pub events: Vec<Event<'b>>,
     /// How many items of each type there were; for a body that is no envelope, one per event.
     pub items: ItemCounts,
@@ -234,15 +257,6 @@ fn parse_envelope(body: &[u8]) -> Result<Parsed<'_>, ParseError> {
     }
     parsed.take_crash(found);
     Ok(parsed)
-}
-
-/// The cron endpoint takes check-ins also in its query, which leaves nothing to read in the body.
-fn parse_cron(body: &[u8]) -> Result<Parsed<'_>, ParseError> {
-    if body.trim_ascii().is_empty() {
-        return Ok(Parsed::default());
-    }
-    let failure = parse_check_in(body)?;
-    Ok(Parsed::of_events(failure.into_iter().collect()))
 }
 
 /// Returns whether a line that ends in `}` is followed by one that starts with `{`: in JSON nothing allows that.
@@ -451,6 +465,14 @@ mod tests {
         let parsed = parse_body(failure.as_bytes(), EndpointKind::Cron).unwrap();
         assert_eq!(parsed.items.of(ItemType::CheckIn), 1);
         assert!(titles("{\"status\":\"error\"}", EndpointKind::Cron).is_empty());
+        let parsed = parse_request(b"", EndpointKind::Cron, "/api/1/cron/nightly/?status=error");
+        assert_eq!(title(&parsed.unwrap().events[0]), "Cron failure: nightly");
+        let parsed = parse_request(
+            b"{\"message\":\"m\"}",
+            EndpointKind::Store,
+            "/api/1/store/?x",
+        );
+        assert_eq!(title(&parsed.unwrap().events[0]), "m");
         assert!(titles(" ", EndpointKind::Cron).is_empty());
     }
 

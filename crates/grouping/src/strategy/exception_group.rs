@@ -75,7 +75,7 @@ impl Tree {
         let mut wrapped = self.wrapped(exceptions)?;
         let name = |place: &usize| exceptions[*place].ty.as_deref().unwrap_or("None");
         wrapped.sort_by(|one, other| name(other).cmp(name(one)));
-        wrapped.dedup_by(|one, other| singles[*one] == singles[*other]);
+        wrapped.dedup_by(|one, other| say_the_same(&singles[*one], &singles[*other]));
         match *wrapped {
             [] => None,
             [only] => Some(Chosen {
@@ -130,6 +130,15 @@ impl Tree {
             .map(Vec::as_slice)
             .unwrap_or_default()
     }
+}
+
+/// Returns whether two exceptions have the same variants with the same values; what does not count may differ.
+fn say_the_same(one: &[Variant<'_>], other: &[Variant<'_>]) -> bool {
+    let mut pairs = one.iter().zip(other);
+    one.len() == other.len()
+        && pairs.all(|((kind, component), (other_kind, other))| {
+            kind == other_kind && component.has_hash_of(other)
+        })
 }
 
 /// Returns the cause that a wrapper of React or RxJava hides.
@@ -204,7 +213,8 @@ mod tests {
         let singles: Vec<_> = event
             .exceptions
             .iter()
-            .map(|exception| super::super::exception::single(exception, None))
+            .zip(&prepared.exceptions)
+            .map(|(exception, stack)| super::super::exception::single(exception, stack.as_ref()))
             .collect();
         choose(&prepared, &singles)
     }
@@ -225,6 +235,33 @@ mod tests {
                 main: Some(2)
             }
         );
+    }
+
+    #[test]
+    fn members_are_compared_by_what_counts() {
+        let raised = |value: &'static str, id| {
+            let frame = event::model::Frame {
+                function: Some("f".into()),
+                in_app: Some(true),
+                ..event::model::Frame::default()
+            };
+            Exception {
+                value: Some(value.into()),
+                stacktrace: Some(event::model::Stacktrace {
+                    frames: vec![frame],
+                }),
+                ..exception("A", id, Some(0), false)
+            }
+        };
+        let group = vec![
+            raised("red", 2),
+            raised("blue", 1),
+            exception("Group", 0, None, true),
+        ];
+
+        let found = chosen(group);
+
+        assert_eq!((found.members, found.main), (vec![1], Some(1)));
     }
 
     #[test]

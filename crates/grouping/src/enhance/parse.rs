@@ -82,16 +82,31 @@ impl<'t, 'p> Parser<'t, 'p> {
     }
 
     fn actions(&mut self) -> Result<(), RuleProblem> {
+        let mut has_action = false;
         while !self.peek().is_empty() && !self.rest.starts_with('#') {
-            let word = self.rest.split_whitespace().next().unwrap_or_default();
-            let action = action(word)?;
-            self.rest = &self.rest[word.len()..];
-            self.rule.actions.push(action);
+            let action = self.action()?;
+            self.rule.actions.extend(action);
+            has_action = true;
         }
-        match self.rule.actions.is_empty() {
-            true => Err(RuleProblem::NoAction),
-            false => Ok(()),
+        match has_action {
+            true => Ok(()),
+            false => Err(RuleProblem::NoAction),
         }
+    }
+
+    /// Reads `-app`, or `max-frames=3` with blanks around the sign or not.
+    fn action(&mut self) -> Result<Option<Action>, RuleProblem> {
+        let is_end = |c: char| c.is_whitespace() || c == '=';
+        let end = self.rest.find(is_end).unwrap_or(self.rest.len());
+        let (word, after) = self.rest.split_at(end);
+        self.rest = after;
+        let Some(after) = after.trim_start().strip_prefix('=') else {
+            let action = flag(word).ok_or_else(|| RuleProblem::UnknownAction(word.to_owned()));
+            return action.map(Some);
+        };
+        let value = after.split_whitespace().next().unwrap_or_default();
+        self.rest = &after.trim_start()[value.len()..];
+        assignment(word, value)
     }
 
     /// A matcher is `key:value`; an action never holds a colon before its first blank.
@@ -202,24 +217,19 @@ fn exception_field(key: &str) -> Option<ExceptionField> {
     }
 }
 
-fn action(word: &str) -> Result<Action, RuleProblem> {
-    match word.split_once('=') {
-        Some((key, value)) => assignment(key, value),
-        None => flag(word).ok_or_else(|| RuleProblem::UnknownAction(word.to_owned())),
-    }
-}
-
-fn assignment(key: &str, value: &str) -> Result<Action, RuleProblem> {
+/// `invert-stacktrace` turned the order of Sentry's former tree grouping; hashes do not depend on it.
+fn assignment(key: &str, value: &str) -> Result<Option<Action>, RuleProblem> {
     let invalid = || RuleProblem::InvalidValue {
         key: key.to_owned(),
         value: value.to_owned(),
     };
     let number = || value.parse().map_err(|_| invalid());
     match key {
-        "category" if !value.is_empty() => Ok(Action::Category(value.into())),
+        "category" if !value.is_empty() => Ok(Some(Action::Category(value.into()))),
         "category" => Err(invalid()),
-        "max-frames" => number().map(Action::MaxFrames),
-        "min-frames" => number().map(Action::MinFrames),
+        "max-frames" => number().map(Action::MaxFrames).map(Some),
+        "min-frames" => number().map(Action::MinFrames).map(Some),
+        "invert-stacktrace" => boolean(key, value).map(|_| None),
         _ => Err(RuleProblem::UnknownAction(key.to_owned())),
     }
 }
@@ -280,6 +290,8 @@ mod tests {
             "function:inner | [ !category:system ] ^-group v-group",
             "error.type:Foo error.value:\"a b*\" error.mechanism:onerror app:yes max-frames=3",
             "path:C:\\\\x\\\\** min-frames=2 # why",
+            "function:x max-frames = 3 category= mine -app",
+            "function:x invert-stacktrace=1",
             "\"stack.function\":\"operator new\" -group",
         ];
         for line in lines {

@@ -1,4 +1,4 @@
-//! A stack frame as grouping sees it: after Relay's normalisation, function trimming and enhancement rules.
+//! A stack frame as grouping sees it: what the event's reader left, with the function trimmed.
 
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ impl<'e> Frame<'e> {
     /// Returns a frame of an event of `platform`, normalised.
     pub(crate) fn new(frame: &'e model::Frame<'e>, platform: &'e str) -> Self {
         let platform = text(&frame.platform).unwrap_or(platform);
-        let (filename, abs_path) = paths(text(&frame.filename), text(&frame.abs_path));
+        let filename = text(&frame.filename);
         let given = text(&frame.function).filter(|name| *name != "?");
         let (function, raw_function) = functions(given, text(&frame.raw_function), platform);
         Self {
@@ -50,7 +50,7 @@ impl<'e> Frame<'e> {
             family: Family::of(platform),
             module: text(&frame.module),
             filename,
-            abs_path,
+            abs_path: text(&frame.abs_path).or(filename),
             function,
             raw_function,
             package: text(&frame.package),
@@ -93,32 +93,6 @@ fn text<'e>(text: &'e Option<model::Text<'e>>) -> Option<&'e str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
-/// Fills in each path from the other one, as Relay does; the name of a URL is its path.
-fn paths<'e>(
-    filename: Option<&'e str>,
-    abs_path: Option<&'e str>,
-) -> (Option<&'e str>, Option<&'e str>) {
-    let filled = filename.or_else(|| abs_path.map(path_of_url));
-    (filled, abs_path.or(filename))
-}
-
-fn path_of_url(url: &str) -> &str {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url;
-    };
-    let is_scheme = !scheme.is_empty()
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-    match rest.find('/') {
-        Some(slash) if is_scheme => {
-            let path = &rest[slash..];
-            path.split(['?', '#']).next().unwrap_or(path)
-        }
-        _ => url,
-    }
-}
-
 /// A name the SDK has already split into trimmed and raw stays as it is.
 fn functions<'e>(
     function: Option<&'e str>,
@@ -136,24 +110,6 @@ fn functions<'e>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn missing_paths_are_filled_in() {
-        let cases = [
-            (
-                None,
-                Some("https://shop.example/static/app.js?v=2"),
-                Some("/static/app.js"),
-            ),
-            (None, Some("/srv/app.py"), Some("/srv/app.py")),
-            (None, Some("app:///main.js"), Some("/main.js")),
-            (Some("app.py"), Some("/srv/app.py"), Some("app.py")),
-        ];
-        for (filename, abs_path, expected) in cases {
-            assert_eq!(paths(filename, abs_path).0, expected, "{abs_path:?}");
-        }
-        assert_eq!(paths(Some("app.py"), None).1, Some("app.py"));
-    }
 
     #[test]
     fn question_mark_functions_are_absent() {

@@ -168,6 +168,38 @@ fn render_shows_a_card_without_any_configuration() {
 }
 
 #[test]
+fn render_says_when_names_are_not_restored() {
+    let directory = tempfile::tempdir().unwrap();
+    let minified = r#"{"abs_path":"https://shop.example/app.1a.js","function":"t","colno":71234,"in_app":true}"#;
+    let nameless = r#"{"instruction_addr":"0x1","package":"/opt/game/game","in_app":true}"#;
+    let obfuscated = r#"{"module":"a.b.c","function":"a","in_app":true}"#;
+    for (platform, frame) in [
+        ("javascript", minified),
+        ("native", nameless),
+        ("java", obfuscated),
+        (
+            "java",
+            r#"{"module":"com.shop.Cart","function":"add","in_app":true}"#,
+        ),
+    ] {
+        let file = directory.path().join("event.json");
+        let event = format!(
+            r#"{{"platform":"{platform}","exception":[{{"type":"E","value":"v","stacktrace":{{"frames":[{frame}]}}}}]}}"#
+        );
+        std::fs::write(&file, event).unwrap();
+
+        let output = notice(&["render", "--json", path(&file)]);
+
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let card = line["messages"][0]["body"]["markdown"]["text"]
+            .as_str()
+            .unwrap();
+        let is_readable = frame.contains("com.shop");
+        assert_eq!(card.contains("未还原"), !is_readable, "{card}");
+    }
+}
+
+#[test]
 fn render_ends_with_1_when_a_file_is_no_event() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("x");

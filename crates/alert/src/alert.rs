@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use event::endpoint::ProjectId;
 use event::model::{Event, EventId, EventKind, Frame, Level, LogEntry, Text, User};
 use event::title::{self, Metadata};
+use grouping::Group;
 use state::IssueKey;
 
 use crate::decide::Reason;
@@ -169,7 +170,8 @@ impl Subject {
             project,
             group,
         } = *sight;
-        let main = title::main_exception(event);
+        let main = group.main_exception;
+        let main = main.and_then(|place| event.exceptions.get(place));
         let parts = title::Metadata::of(event, main);
         let request = event.request.as_ref();
         Self {
@@ -182,7 +184,7 @@ impl Subject {
             exception_type: owned(parts.ty.as_ref()),
             value: value_of(event, &parts),
             culprit: group.culprit.clone(),
-            location: title::crash_frame(event).map(Location::of),
+            location: crash_frame(event, group).map(Location::of),
             causes: causes_of(event),
             handled: main.and_then(|exception| exception.mechanism.handled),
             platform: event.platform.clone().into_owned(),
@@ -201,6 +203,11 @@ impl Subject {
             is_unsymbolicated: group.is_coarse(),
         }
     }
+}
+
+/// Returns the frame that grouping found to be the crash frame: its rules may know better than the SDK what is in app.
+fn crash_frame<'e, 'a>(event: &'e Event<'a>, group: &Group) -> Option<&'e Frame<'a>> {
+    title::crash_stack(event)?.frames.get(group.crash_frame?)
 }
 
 impl Location {

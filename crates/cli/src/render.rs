@@ -88,7 +88,7 @@ fn json_line(file: &str, preview: &Preview) -> Value {
         "type": subject.kind.as_str(),
         "title": subject.title,
         "culprit": subject.culprit,
-        "location": location(preview),
+        "location": preview.group.location,
         "hashes": preview.group.hashes,
         "alertable": preview.is_alertable,
         "route": preview.route,
@@ -111,7 +111,7 @@ fn print_preview(file: &str, preview: &Preview) {
     print(format!("  culprit   {}", subject.culprit));
     print(format!(
         "  location  {}",
-        location(preview).unwrap_or_default()
+        preview.group.location.as_deref().unwrap_or_default()
     ));
     print(format!("  hashes    {}", preview.group.hashes.join(" ")));
     let explanation = preview.explanation.to_string();
@@ -130,11 +130,6 @@ fn print_preview(file: &str, preview: &Preview) {
         print(format!("  message   to {robot}:"));
         print(format!("{body:#}"));
     }
-}
-
-fn location(preview: &Preview) -> Option<&str> {
-    let location = preview.subject.location.as_ref()?;
-    Some(location.filename.as_str())
 }
 
 /// What stands in for the keys that a look at events needs and that nobody set.

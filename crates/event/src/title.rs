@@ -129,17 +129,24 @@ pub fn location<'e>(event: &'e Event<'_>) -> Option<Cow<'e, str>> {
 /// Returns the frame where an event happened: the innermost frame in the application with a known function, else the
 /// innermost with a known function.
 ///
-/// It is sought in the last exception's stack, else the event's own, else the only thread's.
+/// It is sought in the last exception's stack, else the event's own, else the only thread's. Which frames are in the
+/// application is for grouping's rules to say; those of the SDK are taken here.
 pub fn crash_frame<'e, 'a>(event: &'e Event<'a>) -> Option<&'e Frame<'a>> {
-    let stack = crash_stack(event)?;
-    let known = stack.frames.iter().rev().filter(|frame| is_known(frame));
-    known
-        .clone()
-        .find(|frame| frame.in_app == Some(true))
-        .or_else(|| known.clone().next())
+    crash_stack(event)?.frames.get(crash_frame_at(event)?)
 }
 
-fn crash_stack<'e, 'a>(event: &'e Event<'a>) -> Option<&'e Stacktrace<'a>> {
+/// Returns where the crash frame stands in [`crash_stack`].
+pub fn crash_frame_at(event: &Event<'_>) -> Option<usize> {
+    let frames = &crash_stack(event)?.frames;
+    let is_own = |frame: &Frame<'_>| is_known(frame) && frame.in_app == Some(true);
+    frames
+        .iter()
+        .rposition(is_own)
+        .or_else(|| frames.iter().rposition(is_known))
+}
+
+/// Returns the stack that the crash frame is sought in.
+pub fn crash_stack<'e, 'a>(event: &'e Event<'a>) -> Option<&'e Stacktrace<'a>> {
     let of_exception = event
         .exceptions
         .last()

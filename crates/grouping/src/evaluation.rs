@@ -2,10 +2,13 @@
 //!
 //! Source: Sentry, `src/sentry/grouping/api.py` and `variants.py`.
 
+use std::borrow::Cow;
+
+use event::model::Event;
+use event::title;
+
 use crate::Group;
 use crate::component::Component;
-use event::model::Event;
-
 use crate::config::Config;
 use crate::explain::{Explanation, Method, Variant};
 use crate::fingerprint::{Fingerprint, Kind, Origin, expand_title};
@@ -37,7 +40,10 @@ impl<'p> Evaluation<'p> {
         Group {
             hashes,
             title: self.title(&stored),
-            culprit: event::title::culprit(&stored),
+            culprit: title::culprit(&stored),
+            location: title::location(&stored).map(Cow::into_owned),
+            crash_frame: title::crash_frame_at(&stored),
+            main_exception: self.main_exception(),
             coarse: self.prepared.coarse().filter(|_| self.uses_frames()),
         }
     }
@@ -126,11 +132,13 @@ impl<'p> Evaluation<'p> {
         {
             return expand_title(template, self.prepared);
         }
-        let main = self
-            .findings
-            .main_exception
-            .and_then(|place| event.exceptions.get(place));
-        event::title::title_with(event, main.or(event::title::main_exception(event)))
+        let main = self.main_exception();
+        title::title_with(event, main.and_then(|place| event.exceptions.get(place)))
+    }
+
+    fn main_exception(&self) -> Option<usize> {
+        let last = self.prepared.event.exceptions.len().checked_sub(1);
+        self.findings.main_exception.or(last)
     }
 }
 

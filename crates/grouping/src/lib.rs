@@ -46,6 +46,12 @@ pub struct Group {
     pub title: String,
     /// Where it happened, such as `shop.views in checkout`; empty when unknown.
     pub culprit: String,
+    /// The crash frame's file, or what a security report is about; `None` for messages and where nothing is known.
+    pub location: Option<String>,
+    /// Where the crash frame stands in [`event::title::crash_stack`], when the rules have said which frames are in app.
+    pub crash_frame: Option<usize>,
+    /// Which of the event's exceptions it is named after; `None` when it has none.
+    pub main_exception: Option<usize>,
     /// Why the event could be grouped only coarsely; `None` when the hashes are those Sentry computes.
     pub coarse: Option<CoarseReason>,
 }

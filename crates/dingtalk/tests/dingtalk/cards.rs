@@ -53,6 +53,23 @@ fn shows_the_lines_of_a_long_value_and_marks_minified_names() {
 }
 
 #[test]
+fn says_that_names_are_missing_also_where_there_is_no_frame_to_show() {
+    for (culprit, expected) in [
+        ("?", "> ? · 未还原, 以 Sentry 为准"),
+        ("", "> 未还原, 以 Sentry 为准"),
+    ] {
+        let mut alert = alert();
+        alert.subject.is_unsymbolicated = true;
+        alert.subject.location = None;
+        alert.subject.culprit = culprit.to_owned();
+
+        let card = text(&message(alert), &robot());
+
+        assert!(card.lines().any(|line| line == expected), "{card}");
+    }
+}
+
+#[test]
 fn shows_a_test_card_in_both_languages() {
     let test = Message::Test {
         robot: "oncall".to_owned(),

@@ -49,26 +49,35 @@ fn value(subject: &Subject) -> Vec<Row> {
     rows
 }
 
-/// `> shop/price.py:42 in unit_price` and `> 42 | return total / count`, or else the culprit.
+/// `> shop/price.py:42 in unit_price` and `> 42 | return total / count`, or else the culprit; and whether to trust it.
 fn location(subject: &Subject, robot: &RobotConfig) -> Vec<Row> {
-    let Some(location) = &subject.location else {
-        let culprit = line(&mask(&subject.culprit), CULPRIT);
-        let row = (!culprit.is_empty()).then(|| quote(Part::Location, Span::theirs(culprit)));
-        return row.into_iter().collect();
+    let mut spans = match &subject.location {
+        Some(location) => whereabouts(location),
+        None => culprit(subject),
     };
-    let mut place = vec![Span::theirs(place(location))];
-    if let Some(function) = location.function.as_deref() {
-        place.extend([Span::ours(" in "), Span::theirs(line(function, FUNCTION))]);
-    }
     if subject.is_unsymbolicated {
-        place.push(Span::ours(format!(
-            " · {}",
-            robot.language.words().unsymbolicated
-        )));
+        let separator = if spans.is_empty() { "" } else { " · " };
+        let words = robot.language.words().unsymbolicated;
+        spans.push(Span::ours(format!("{separator}{words}")));
     }
-    let mut rows = vec![Row::new(Part::Location, Shape::Quote, place)];
-    rows.extend(source_line(location));
-    rows
+    let is_known = !spans.is_empty();
+    let row = is_known.then(|| Row::new(Part::Location, Shape::Quote, spans));
+    let source = subject.location.as_ref().and_then(source_line);
+    row.into_iter().chain(source).collect()
+}
+
+fn whereabouts(location: &Location) -> Vec<Span> {
+    let mut spans = vec![Span::theirs(place(location))];
+    if let Some(function) = location.function.as_deref() {
+        spans.extend([Span::ours(" in "), Span::theirs(line(function, FUNCTION))]);
+    }
+    spans
+}
+
+fn culprit(subject: &Subject) -> Vec<Span> {
+    let culprit = line(&mask(&subject.culprit), CULPRIT);
+    let span = (!culprit.is_empty()).then(|| Span::theirs(culprit));
+    span.into_iter().collect()
 }
 
 fn place(location: &Location) -> String {

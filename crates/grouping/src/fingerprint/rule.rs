@@ -230,7 +230,13 @@ fn holds(bucket: Bucket, matchers: &[Matcher], prepared: &Prepared<'_>) -> bool 
             .iter()
             .all(|matcher| matcher.holds_for(tag(&matcher.key, prepared))),
         Bucket::Family => all(Some(Family::of(prepared.platform).as_str())),
-        Bucket::Sdk => all(event.sdk.as_ref().and_then(|sdk| sdk.name.as_deref())),
+        Bucket::Sdk => {
+            let name = event.sdk.as_ref().and_then(|sdk| sdk.name.as_deref());
+            let family = name.map(family_of_sdk);
+            matchers
+                .iter()
+                .all(|matcher| either_holds(matcher, name, family))
+        }
         Bucket::Release => all(event.release.as_deref()),
         Bucket::Frames => prepared
             .stacks()
@@ -262,22 +268,37 @@ fn tag<'p>(key: &Key, prepared: &'p Prepared<'_>) -> Option<&'p str> {
 fn frame_holds(matchers: &[Matcher], stack: &Stack<'_>) -> bool {
     stack.frames.iter().enumerate().any(|(at, frame)| {
         matchers.iter().all(|matcher| match matcher.key {
-            Key::Module => matcher.holds_for(frame.module),
-            Key::Function => matcher.holds_for(frame.function.as_deref()),
+            Key::Module => matcher.holds_for(frame.module.or(UNKNOWN)),
+            Key::Function => matcher.holds_for(frame.function.as_deref().or(UNKNOWN)),
             Key::Package => matcher.holds_for(frame.package),
             Key::App => matcher.holds_for_flag(stack.is_in_app(at)),
-            _ => path_holds(matcher, frame.abs_path, frame.filename),
+            _ => either_holds(matcher, frame.abs_path, frame.filename),
         })
     })
 }
 
-/// Either path will do; negated, neither may match.
-fn path_holds(matcher: &Matcher, abs_path: Option<&str>, filename: Option<&str>) -> bool {
+/// Returns `sentry.python` of `sentry.python.django`: rules name SDKs without their framework, as Sentry's tag does.
+/// JavaScript keeps its framework, native its platform. Source: Sentry, `src/sentry/utils/sdk.py`.
+fn family_of_sdk(name: &str) -> &str {
+    let parts = match name.split('.').nth(1) {
+        Some("javascript") => return name,
+        Some("native") => 3,
+        _ => 2,
+    };
+    let end = name.match_indices('.').nth(parts - 1);
+    end.map_or(name, |(end, _)| &name[..end])
+}
+
+/// Either text will do; negated, neither may match.
+fn either_holds(matcher: &Matcher, one: Option<&str>, other: Option<&str>) -> bool {
     match matcher.is_negated {
-        true => matcher.holds_for(abs_path) && matcher.holds_for(filename),
-        false => matcher.holds_for(abs_path) || matcher.holds_for(filename),
+        true => matcher.holds_for(one) && matcher.holds_for(other),
+        false => matcher.holds_for(one) || matcher.holds_for(other),
     }
 }
+
+/// What the module and the function of a frame read as that has none.
+const UNKNOWN: Option<&str> = Some("<unknown>");
 
 #[cfg(test)]
 mod tests {
@@ -356,6 +377,43 @@ mod tests {
             assert!(matches(&[(key, yes)], &event()), "{key}:{yes}");
             assert!(!matches(&[(key, no)], &event()), "{key}:{no}");
         }
+    }
+
+    #[test]
+    fn sdks_are_named_with_or_without_their_framework() {
+        for (name, yes, no) in [
+            ("sentry.python.django", "sentry.python", "sentry"),
+            (
+                "sentry.python.django",
+                "sentry.python.django",
+                "sentry.python.flask",
+            ),
+            (
+                "sentry.native.android.game",
+                "sentry.ruby,sentry.native.android",
+                "sentry.native",
+            ),
+            (
+                "sentry.javascript.react",
+                "sentry.javascript.react",
+                "sentry.javascript",
+            ),
+        ] {
+            let mut event = event();
+            event.sdk = Some(Sdk {
+                name: Some(name.into()),
+                version: None,
+            });
+            assert!(matches(&[("sdk", yes)], &event), "{name}: {yes}");
+            assert!(!matches(&[("sdk", no)], &event), "{name}: {no}");
+            assert!(!matches(&[("!sdk", yes)], &event), "{name}: not {yes}");
+        }
+    }
+
+    #[test]
+    fn frames_without_module_or_function_read_unknown() {
+        assert!(matches(&[("module", "<unknown>")], &event()));
+        assert!(!matches(&[("function", "<unknown>")], &event()));
     }
 
     #[test]

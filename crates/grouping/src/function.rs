@@ -153,7 +153,7 @@ fn replace_enclosed(
 
 /// Returns the word that is the name: the one before Swift's return arrow, else the last.
 fn name_token(function: &str) -> Option<String> {
-    let tokens = split_tokens(function);
+    let tokens = join_generics(split_tokens(function));
     let arrow = tokens.iter().position(|token| token == ARROW);
     let name = match arrow {
         Some(at) => tokens.get(at.checked_sub(1)?)?,
@@ -166,6 +166,17 @@ fn name_token(function: &str) -> Option<String> {
         Some("thunk") => Some("thunk for closure".to_owned()),
         _ => Some("closure".to_owned()),
     }
+}
+
+/// Gives a generic operator its arguments back: demanglers write a blank between them, as in `operator<< <char>`.
+fn join_generics(mut tokens: Vec<String>) -> Vec<String> {
+    if let [.., name, last] = tokens.as_mut_slice()
+        && last == "<T>"
+    {
+        name.push_str(" <T>");
+        tokens.pop();
+    }
+    tokens
 }
 
 /// Splits at blanks outside of brackets; what stands after a bracket that does not close is lost, as in Sentry.
@@ -291,7 +302,7 @@ mod tests {
             ),
             (
                 "std::ostream& operator<< <char>(std::ostream&, char)",
-                "<T>",
+                "operator<< <T>",
             ),
             ("bool app::operator<(app::A const&)", "app::operator<"),
             (

@@ -134,7 +134,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that only some of ours may use.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 23] = [
     ("anyhow", &["cli"]),
     ("askama", &["admin"]),
     ("axum", &["admin"]),
@@ -148,6 +148,7 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("hyper", &["proxy", "admin", "testkit"]),
     ("hyper-util", &["proxy", "admin", "testkit"]),
     ("md-5", &["grouping"]),
+    ("rmp-serde", &["event"]),
     ("minijinja", &["dingtalk"]),
     ("redb", &["state"]),
     ("redis", &["state"]),

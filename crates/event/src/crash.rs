@@ -1,7 +1,8 @@
 //! Crashes of native programs: minidumps and Unreal reports, and the form fields that come with them.
 //!
 //! Source: <https://docs.sentry.io/platforms/native/guides/minidumps/#passing-additional-data>; Relay,
-//! `relay-server/src/endpoints/{minidump,unreal}.rs`, `relay-server/src/utils/multipart.rs`.
+//! `relay-server/src/endpoints/{minidump,unreal}.rs`, `relay-server/src/utils/multipart.rs`. Crashpad attaches its event as
+//! MessagePack (`__sentry-event`); its breadcrumbs (`__sentry-breadcrumb1` and `2`) are not read, as those of no event are.
 //!
 //! The dump itself is not opened. Before it is symbolicated, all crashes look alike: without an exception, message or
 //! fingerprint of the client's they are one issue per project and reporter, which Sentry splits by stack afterwards.
@@ -53,11 +54,12 @@ pub struct Crash<'b> {
 /// Reads the body of a crash upload, decoded.
 ///
 /// It is a form, recognised by its first line, or the bare dump. A form holds the dump as `upload_file_minidump` and may
-/// describe the event in fields: `sentry` with an event's JSON, the same cut into `sentry__1`, `sentry__2` and so on, or
-/// one field per value, such as `sentry[release]` and `sentry[tags][color]`; JSON wins where both say something. Of bare
-/// dumps, minidumps (`MDMP`, also packed by gzip, zstd, xz or bzip2) and any Unreal report that is not empty are known.
+/// describe the event: in Crashpad's MessagePack file `__sentry-event`; in the field `sentry` with an event's JSON, or the
+/// same cut into `sentry__1`, `sentry__2` and so on; or in one field per value, such as `sentry[release]` and
+/// `sentry[tags][color]`. The first of these wins where several say something. Of bare dumps, minidumps (`MDMP`, also
+/// packed by gzip, zstd, xz or bzip2) and any Unreal report that is not empty are known.
 ///
-/// Not read: Crashpad's MessagePack file `__sentry-event`, and what an Unreal report holds inside.
+/// Not read: Crashpad's breadcrumbs, and what an Unreal report holds inside.
 ///
 /// # Errors
 /// [`ParseError::NotACrash`] when there is no dump.
@@ -88,10 +90,20 @@ pub(crate) fn parse_crash_event(body: &[u8], source: CrashSource) -> Result<Even
     Ok(finish(CrashFields::read(body)?, source, None).event)
 }
 
+/// Reads the event that Crashpad left beside a dump, as MessagePack. What is wrong with it costs no crash.
+pub(crate) fn parse_attached_event(message_pack: &[u8], source: CrashSource) -> Crash<'_> {
+    match CrashFields::read_message_pack(message_pack) {
+        Ok(fields) => finish(fields, source, None),
+        Err(fault) => finish(CrashFields::default(), source, Some(fault)),
+    }
+}
+
 /// The fields of an upload that matter here.
 #[derive(Default)]
 struct Form<'b> {
     has_dump: bool,
+    /// `__sentry-event`.
+    message_pack: Option<&'b [u8]>,
     /// `sentry`.
     json: Option<&'b [u8]>,
     /// `sentry__N`, by number.
@@ -113,6 +125,8 @@ impl<'b> Form<'b> {
     fn take(&mut self, part: Part<'b>) {
         if part.name == "upload_file_minidump" {
             self.has_dump = true;
+        } else if part.name == "__sentry-event" {
+            self.message_pack = Some(part.content);
         }
         let Some(rest) = part.name.strip_prefix("sentry").filter(|_| !part.is_file) else {
             return;
@@ -128,19 +142,28 @@ impl<'b> Form<'b> {
         }
     }
 
+    /// What Crashpad attached knows best, single values least.
     fn into_crash(self, source: CrashSource) -> Crash<'b> {
-        let (mut fields, fault) = match self.described() {
-            Ok(fields) => (fields, None),
-            Err(fault) => (CrashFields::default(), Some(fault)),
-        };
-        let values = Value::Object(self.values).to_string();
-        match CrashFields::read_owned(values.as_bytes()) {
-            Ok(values) => {
-                fields.fill_from(values);
-                finish(fields, source, fault)
+        let values = Value::Object(self.values.clone()).to_string();
+        let mut fields = CrashFields::default();
+        let mut fault = None;
+        for payload in [
+            self.attached(),
+            self.described(),
+            CrashFields::read_owned(values.as_bytes()),
+        ] {
+            match payload {
+                Ok(payload) => fields.fill_from(payload),
+                Err(error) => fault = fault.or(Some(error)),
             }
-            Err(other) => finish(fields, source, fault.or(Some(other))),
         }
+        finish(fields, source, fault)
+    }
+
+    /// Reads the event that Crashpad attached.
+    fn attached(&self) -> Result<CrashFields<'b>, ParseError> {
+        let attached = self.message_pack.map(CrashFields::read_message_pack);
+        attached.unwrap_or(Ok(CrashFields::default()))
     }
 
     /// Reads the event's JSON.
@@ -320,6 +343,104 @@ mod tests {
         });
     }
 
+    /// An upload as Crashpad makes it, with this as `__sentry-event`, a file.
+    fn crashpad(message_pack: &[u8], rest: &[(&str, &str)]) -> Vec<u8> {
+        let attached = b"--boundary\r\nContent-Disposition: form-data; name=\"__sentry-event\"; filename=\"__sentry-event\"\r\n\
+            Content-Type: application/octet-stream\r\n\r\n";
+        let rest: Vec<_> = [DUMP].iter().chain(rest).copied().collect();
+        [attached, message_pack, b"\r\n", &form(&rest)].concat()
+    }
+
+    fn packed(value: &serde_json::Value) -> Vec<u8> {
+        rmp_serde::to_vec(value).unwrap()
+    }
+
+    #[test]
+    fn crashpads_message_pack_describes_the_event() {
+        let event = packed(&serde_json::json!({
+            "event_id": "9ec79c33-ec99-42ab-8353-589fcb2e04dc", "level": "fatal", "release": "game@1", "environment": "prod",
+            "user": {"id": 7, "ip_address": "{{auto}}"}, "tags": {"gpu": "none"}, "contexts": {"os": {"name": "Windows"}},
+            "breadcrumbs": [[{"message": "deep", "data": [1.5, null, true]}]], "fingerprint": ["{{ default }}", "gpu"],
+            "sdk": {"name": "sentry.native", "version": "0.7"},
+        }));
+        let fields = [
+            ("sentry", r#"{"release":"other","dist":"9"}"#),
+            ("sentry[tags][color]", "red"),
+        ];
+
+        let body = crashpad(&event, &fields);
+        let crash = parse_crash(&body, CrashSource::Minidump).unwrap();
+
+        assert!(crash.fault.is_none(), "{:?}", crash.fault);
+        let event = crash.event;
+        assert_eq!(
+            event.id.unwrap().to_string(),
+            "9ec79c33ec9942ab8353589fcb2e04dc"
+        );
+        assert_eq!((event.kind, event.level), (EventKind::Crash, Level::Fatal));
+        assert_eq!(event.release.as_deref(), Some("game@1"));
+        assert_eq!(event.dist.as_deref(), Some("9"));
+        assert_eq!(event.environment.as_deref(), Some("prod"));
+        assert_eq!(event.user.unwrap().id.as_deref(), Some("7"));
+        assert_eq!(event.fingerprint, ["{{ default }}", "gpu"]);
+        let tags: Vec<_> = event.tags.iter().map(|(name, _)| name.as_ref()).collect();
+        assert_eq!(tags, ["gpu", "color"]);
+    }
+
+    #[test]
+    fn hand_made_message_pack_is_read_as_leniently_as_json() {
+        // {"release": "r", "level": <3 bytes>, "dist": <ext type 5>, "environment": -1, "logger": <no UTF-8>,
+        // "tags": [["a", "b"], nil]}
+        let event = b"\x86\xa6logger\xa2\xff\xfe\xa7release\xa1r\xa5level\xc4\x03abc\xa4dist\xd4\x05\x00\xabenvironment\xff\xa4tags\x92\x92\xa1a\xa1b\xc0";
+
+        let body = crashpad(event, &[]);
+        let crash = parse_crash(&body, CrashSource::Minidump).unwrap();
+
+        assert!(crash.fault.is_none(), "{:?}", crash.fault);
+        let event = crash.event;
+        assert_eq!(event.release.as_deref(), Some("r"));
+        assert_eq!(event.level, Level::Fatal);
+        assert_eq!((event.dist, event.logger), (None, None));
+        assert_eq!(event.environment.as_deref(), Some("-1"));
+        assert_eq!(event.tags, [("a".into(), "b".into())]);
+    }
+
+    #[test]
+    fn hostile_message_pack_never_costs_the_crash() {
+        let deep = [b"\x81\xa5extra".as_slice(), &b"\x91".repeat(100_000)].concat();
+        let lying_list = b"\x81\xa4tags\xdd\xff\xff\xff\xff";
+        let lying_text = b"\x81\xa7release\xdb\xff\xff\xff\xffx";
+        for (bytes, reason) in [
+            (deep.as_slice(), "invalid_message_pack"),
+            (lying_list, "invalid_message_pack"),
+            (lying_text, "invalid_message_pack"),
+            (b"", "invalid_message_pack"),
+            (b"\xc1", "invalid_message_pack"),
+            (b"\x81\x01\x02", "invalid_message_pack"),
+            (b"\x90", "not_an_object"),
+            (b"\xc0", "not_an_object"),
+            (b"\xa1x", "not_an_object"),
+        ] {
+            let body = crashpad(bytes, &[("sentry", r#"{"release":"game@1"}"#)]);
+            let crash = parse_crash(&body, CrashSource::Minidump).unwrap();
+
+            let found = crash.fault.as_ref().map(ParseError::reason);
+            assert_eq!(found, Some(reason), "{:?}", &bytes[..bytes.len().min(20)]);
+            assert_eq!(crash.event.release.as_deref(), Some("game@1"));
+            assert_eq!(title(&crash.event), "Minidump");
+        }
+    }
+
+    #[test]
+    fn long_texts_of_message_pack_are_cut() {
+        let event = packed(&serde_json::json!({"release": "x".repeat(1 << 20)}));
+
+        let body = crashpad(&event, &[]);
+        let crash = parse_crash(&body, CrashSource::Minidump).unwrap();
+
+        assert_eq!(crash.event.release.unwrap().len(), 16 << 10);
+    }
+
     #[test]
     fn chunks_are_joined_by_their_numbers() {
         let chunks = [
@@ -395,6 +516,16 @@ mod tests {
         fn never_panics_on_any_bytes(body in prop::collection::vec(any::<u8>(), 0..120)) {
             for source in [CrashSource::Minidump, CrashSource::Unreal] {
                 let _ = parse_crash(&body, source);
+            }
+        }
+
+        #[test]
+        fn never_panics_on_any_message_pack(bytes in prop::collection::vec(any::<u8>(), 0..80), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut event = packed(&serde_json::json!({"exception": {"values": [{"type": "E", "stacktrace": {"frames": [{"lineno": 7}]}}]}, "tags": {"a": "b"}}));
+            let at = at.index(event.len());
+            event[at] = byte;
+            for bytes in [&event, &bytes] {
+                let _ = parse_crash(&crashpad(bytes, &[]), CrashSource::Minidump);
             }
         }
 

@@ -104,6 +104,9 @@ pub enum ParseError {
     /// The body is no JSON, even after repair.
     #[error("not valid JSON")]
     InvalidJson(#[source] serde_json::Error),
+    /// What should be MessagePack is none.
+    #[error("not valid MessagePack")]
+    InvalidMessagePack(#[source] rmp_serde::decode::Error),
     /// The body is JSON, but not an object.
     #[error("not a JSON object")]
     NotAnObject,
@@ -120,6 +123,7 @@ impl ParseError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::InvalidJson(_) => "invalid_json",
+            Self::InvalidMessagePack(_) => "invalid_message_pack",
             Self::NotAnObject => "not_an_object",
             Self::NotACrash => "not_a_crash",
             Self::Envelope(error) => error.reason(),

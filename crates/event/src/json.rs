@@ -54,6 +54,18 @@ pub(crate) fn read_owned<T: Lenient<'static>>(body: &[u8]) -> serde_json::Result
     })
 }
 
+/// Reads one MessagePack value as leniently as JSON; what follows it is left alone.
+///
+/// # Errors
+/// When the bytes are no MessagePack, break off, or nest deeper than 128 levels.
+pub(crate) fn read_message_pack<'b, T: Lenient<'b>>(
+    body: &'b [u8],
+) -> Result<T, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
+    deserializer.set_max_depth(MAX_DEPTH);
+    Read::deserialize(&mut deserializer).map(|Read(value)| value)
+}
+
 fn finish<'de, R, T>(mut deserializer: serde_json::Deserializer<R>) -> serde_json::Result<T>
 where
     R: serde_json::de::Read<'de>,
@@ -204,6 +216,16 @@ impl<'de, T: Lenient<'de>> Visitor<'de> for LenientVisitor<T> {
         Ok(Read(T::of_text(Cow::Owned(cut(text).to_owned()))))
     }
 
+    /// MessagePack alone has these.
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<Self::Value, E> {
+        Ok(Read(T::nothing()))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<Self::Value, D::Error> {
+        IgnoredAny::deserialize(inner)?;
+        Ok(Read(T::nothing()))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
         T::of_list(list).map(Read)
     }
@@ -257,5 +279,8 @@ fn cut(text: &str) -> &str {
 
 /// No text is kept beyond this many bytes; Sentry itself keeps 8192 characters of a message.
 pub(crate) const MAX_TEXT: usize = 16 << 10;
+
+/// As `serde_json` has it.
+const MAX_DEPTH: usize = 128;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 
 use crate::check_in::{parse_check_in, parse_cron};
-use crate::crash::{Crash, CrashSource, bare_crash, parse_crash, parse_crash_event};
+use crate::crash::{
+    Crash, CrashSource, bare_crash, parse_attached_event, parse_crash, parse_crash_event,
+};
 use crate::decode::{decode, decode_query};
 use crate::dsn::Dsn;
 use crate::endpoint::{EndpointKind, ProjectId};
@@ -156,9 +158,12 @@ impl<'b> Parsed<'b> {
     fn take_crash(&mut self, found: Found<'b>) {
         let Some(source) = found.crash else { return };
         let Some((index, payload)) = found.event else {
-            let mut event = bare_crash(source).event;
-            event.id = self.header_id;
-            self.events.push(event);
+            let attached = found.attached_event;
+            let crash = attached.map(|payload| parse_attached_event(payload, source));
+            let mut crash = crash.unwrap_or_else(|| bare_crash(source));
+            crash.event.id = self.header_id.or(crash.event.id);
+            self.events.push(crash.event);
+            self.faults.extend(crash.fault);
             return;
         };
         let event = &mut self.events[index];
@@ -176,18 +181,23 @@ impl<'b> Parsed<'b> {
 struct Found<'b> {
     /// Where the event stands in [`Parsed::events`], and its payload.
     event: Option<(usize, &'b [u8])>,
+    /// The event that Crashpad left, as MessagePack.
+    attached_event: Option<&'b [u8]>,
     crash: Option<CrashSource>,
 }
 
 impl<'b> Found<'b> {
     fn note(&mut self, item: &Item<'b>, index: usize) {
-        let is_minidump = item.attachment_type.as_deref() == Some(MINIDUMP);
+        let attachment_type = item.attachment_type.as_deref();
+        let is_minidump = attachment_type == Some(MINIDUMP);
         if item.ty == ItemType::Event && self.event.is_none() {
             self.event = Some((index, item.payload));
         } else if item.ty == ItemType::UnrealReport {
             self.crash = Some(CrashSource::Unreal);
         } else if item.ty == ItemType::Attachment && is_minidump {
             self.crash.get_or_insert(CrashSource::Minidump);
+        } else if item.ty == ItemType::Attachment && attachment_type == Some(ATTACHED_EVENT) {
+            self.attached_event = Some(item.payload);
         }
     }
 }
@@ -270,6 +280,9 @@ fn is_envelope(body: &[u8]) -> bool {
 
 /// The type of an attachment that is a minidump; a file's name says nothing.
 const MINIDUMP: &str = "event.minidump";
+
+/// The type of an attachment that is an event as MessagePack.
+const ATTACHED_EVENT: &str = "event.payload";
 
 #[cfg(test)]
 mod tests {
@@ -422,6 +435,46 @@ mod tests {
                 .collect();
             assert_eq!(found, expected, "{items}");
         }
+    }
+
+    #[test]
+    fn crashpads_event_beside_a_dump_describes_the_crash() {
+        let dump =
+            "{\"type\":\"attachment\",\"length\":4,\"attachment_type\":\"event.minidump\"}\nMDMP\n";
+        let attached = |bytes: &str| {
+            let length = bytes.len();
+            format!(
+                "{{\"type\":\"attachment\",\"length\":{length},\"attachment_type\":\"event.payload\"}}\n{bytes}\n"
+            )
+        };
+        let event = "{\"type\":\"event\"}\n{\"release\":\"own\"}\n";
+        // A number where a map should be.
+        let broken = attached("\u{7f}x");
+        for (items, release, faults) in [
+            (format!("{}{dump}", attached("\u{0}")), None, 1),
+            (format!("{dump}{broken}"), None, 1),
+            (format!("{dump}{event}{broken}"), Some("own"), 0),
+            (attached("x"), None, 0),
+        ] {
+            let body = format!("{{\"event_id\":\"{ID}\"}}\n{items}");
+            let parsed = parse_body(body.as_bytes(), EndpointKind::Envelope).unwrap();
+            assert_eq!(parsed.faults.len(), faults, "{items}");
+            let event = parsed.events.first();
+            assert_eq!(event.is_some(), items.contains("MDMP"), "{items}");
+            assert_eq!(
+                event.and_then(|event| event.release.as_deref()),
+                release,
+                "{items}"
+            );
+        }
+        let pack = b"\x81\xa7release\xa3r@1";
+        let head = format!(
+            "{{}}\n{dump}{{\"type\":\"attachment\",\"length\":{},\"attachment_type\":\"event.payload\"}}\n",
+            pack.len()
+        );
+        let body = [head.as_bytes(), pack].concat();
+        let parsed = parse_body(&body, EndpointKind::Envelope).unwrap();
+        assert_eq!(parsed.events[0].release.as_deref(), Some("r@1"));
     }
 
     #[test]

@@ -33,6 +33,16 @@ impl<'de> CrashFields<'de> {
         fields.map(Self).ok_or(ParseError::NotAnObject)
     }
 
+    /// Reads an event from MessagePack, as Crashpad attaches it.
+    ///
+    /// # Errors
+    /// When the bytes are no MessagePack, or no object.
+    pub(crate) fn read_message_pack(body: &'de [u8]) -> Result<Self, ParseError> {
+        let fields: Option<EventFields<'de>> =
+            json::read_message_pack(body).map_err(ParseError::InvalidMessagePack)?;
+        fields.map(Self).ok_or(ParseError::NotAnObject)
+    }
+
     /// Takes from the other what is missing here; tags are put together.
     pub(crate) fn fill_from(&mut self, other: Self) {
         let (own, other) = (&mut self.0, other.0);

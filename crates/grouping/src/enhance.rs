@@ -1,11 +1,13 @@
 //! Enhancement rules: they sort frames into categories, in app or not, and say which of them count.
 //!
 //! Source: `sentry-ophio` 1.1 (the engine Sentry calls) and `src/sentry/grouping/enhancer/__init__.py`. Rules run
-//! twice over a stack: before grouping ([`Matcher::modify`]) and once per variant ([`Updates::apply`]).
+//! twice over a stack: before grouping ([`State::modify`]) and once per variant ([`Updates::apply`]).
 
 mod frame_set;
 mod parse;
+mod patterns;
 mod rule;
+mod state;
 mod table;
 
 use std::borrow::Cow;
@@ -13,12 +15,12 @@ use std::sync::LazyLock;
 
 use crate::error::RuleErrors;
 use crate::frame::Frame;
-use crate::glob::Glob;
-use crate::platform::{Families, Family};
 
 pub(crate) use frame_set::FrameSet;
-use rule::{Action, ExceptionField, Field, Flag, FrameMatcher, FrameTest, Range, Rule, Whose};
-use table::{Index, Table};
+use patterns::Patterns;
+use rule::{Action, ExceptionField, Flag, Rule};
+use state::{State, apply_flags};
+use table::Table;
 
 /// A text of rules, compiled.
 #[derive(Debug, Clone, Default)]
@@ -60,65 +62,6 @@ impl Rules {
         });
         &BUILT_IN
     }
-}
-
-/// The patterns of a text of rules, each once.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Patterns {
-    patterns: Vec<Pattern>,
-    /// By [`Field`] and [`Family`]: those that rules about frames of that family ask for.
-    indexes: [[Index; 3]; 4],
-}
-
-impl Patterns {
-    /// Adds a pattern unless it is known, and returns its number.
-    fn add(&mut self, field: Field, text: &str, glob: Glob) -> usize {
-        let is_same = |known: &Pattern| known.field == field && &*known.text == text;
-        let known = self.patterns.iter().position(is_same);
-        known.unwrap_or_else(|| {
-            self.patterns.push(Pattern {
-                field,
-                text: text.into(),
-                glob,
-                families: Families::default(),
-            });
-            self.patterns.len() - 1
-        })
-    }
-
-    /// Indexes the patterns of all rules.
-    fn complete(&mut self, rules: &[Rule]) {
-        for rule in rules {
-            for matcher in &rule.frame {
-                if let FrameTest::Field(number) = matcher.test {
-                    let families = &mut self.patterns[number].families;
-                    *families = families.or(rule.families);
-                }
-            }
-        }
-        for field in Field::ALL {
-            for family in Family::ALL {
-                let is_asked = |(_, pattern): &(usize, &Pattern)| {
-                    pattern.field == field && pattern.families.contains(family)
-                };
-                let asked = self.patterns.iter().enumerate().filter(is_asked);
-                let index = Index::new(asked.map(|(number, pattern)| (number, &pattern.glob)));
-                self.indexes[field as usize][family as usize] = index;
-            }
-        }
-    }
-
-    fn index(&self, field: Field, family: Family) -> &Index {
-        &self.indexes[field as usize][family as usize]
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Pattern {
-    field: Field,
-    text: Box<str>,
-    glob: Glob,
-    families: Families,
 }
 
 /// The exception that a stack belongs to, as rules see it; a missing text reads `<unknown>`.
@@ -254,163 +197,6 @@ impl Reason<'_> {
     }
 }
 
-/// What rules have changed so far, and room for the match of one rule.
-struct State<'r> {
-    families: [FrameSet; 3],
-    present: Families,
-    in_app: FrameSet,
-    categories: Vec<(&'r str, FrameSet)>,
-    matched: FrameSet,
-    tested: FrameSet,
-}
-
-impl<'r> State<'r> {
-    fn new(frames: &[Frame<'_>]) -> Self {
-        let len = frames.len();
-        let of_family = |family| FrameSet::from_fn(len, |at| frames[at].family == family);
-        let present = frames
-            .iter()
-            .fold(Families::default(), |set, frame| set.with(frame.family));
-        Self {
-            families: Family::ALL.map(of_family),
-            present,
-            in_app: FrameSet::from_fn(len, |at| frames[at].in_app == Some(true)),
-            categories: Vec::new(),
-            matched: FrameSet::none(len),
-            tested: FrameSet::none(len),
-        }
-    }
-
-    fn modify(&mut self, table: &Table<'r>, exception: ExceptionTexts<'_>) {
-        for rule in &table.rules.modifiers {
-            if !self.find(rule, table, exception) {
-                continue;
-            }
-            for action in &rule.actions {
-                if let Action::Category(name) = action {
-                    self.categorize(name);
-                }
-            }
-            apply_flags(&rule.actions, Flag::App, &self.matched, &mut self.in_app);
-        }
-    }
-
-    /// Leaves the frames a rule matches in `matched`, and returns whether there are any.
-    fn find(&mut self, rule: &Rule, table: &Table<'_>, exception: ExceptionTexts<'_>) -> bool {
-        if rule.families.and(self.present).is_empty() || !self.can_match(rule, table) {
-            return false;
-        }
-        if !exception.satisfy(rule) {
-            return false;
-        }
-        self.matched.fill();
-        for matcher in &rule.frame {
-            self.narrow(matcher, table);
-            if self.matched.is_empty() {
-                return false;
-            }
-        }
-        !self.matched.is_empty()
-    }
-
-    /// Returns whether some frame has what each matcher wants, be it its own, its caller or its callee.
-    fn can_match(&self, rule: &Rule, table: &Table<'_>) -> bool {
-        rule.frame.iter().all(|matcher| match matcher.test {
-            _ if matcher.is_negated => true,
-            FrameTest::Field(number) => table.is_hit(number),
-            FrameTest::Category(_) => !self.categories.is_empty(),
-            FrameTest::Family(_) | FrameTest::InApp(_) => true,
-        })
-    }
-
-    fn narrow(&mut self, matcher: &FrameMatcher, table: &Table<'_>) {
-        match &matcher.test {
-            FrameTest::Field(number) => table.copy_matches(*number, &mut self.tested),
-            FrameTest::Category(glob) => self.test_category(glob),
-            FrameTest::Family(families) => self.test_family(*families),
-            FrameTest::InApp(expected) => {
-                self.tested.clone_from(&self.in_app);
-                if !expected {
-                    self.tested.invert();
-                }
-            }
-        }
-        if matcher.is_negated {
-            self.tested.invert();
-        }
-        match matcher.whose {
-            Whose::Own => (),
-            Whose::Caller => self.tested.shift_up(),
-            Whose::Callee => self.tested.shift_down(),
-        }
-        self.matched.keep(&self.tested);
-    }
-
-    fn test_category(&mut self, glob: &Glob) {
-        self.tested.clear();
-        for (name, members) in &self.categories {
-            if glob.matches(name) {
-                self.tested.add(members);
-            }
-        }
-    }
-
-    fn test_family(&mut self, families: Families) {
-        self.tested.clear();
-        for (family, members) in Family::ALL.iter().zip(&self.families) {
-            if families.contains(*family) {
-                self.tested.add(members);
-            }
-        }
-    }
-
-    fn categorize(&mut self, name: &'r str) {
-        for (_, members) in &mut self.categories {
-            members.remove(&self.matched);
-        }
-        match self.categories.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, members)) => members.add(&self.matched),
-            None => self.categories.push((name, self.matched.clone())),
-        }
-    }
-}
-
-/// Sets a flag for every matched frame in one go.
-///
-/// Sentry goes frame by frame. Its end result is this order: what the first match sets towards the crash, then each
-/// match's own flag, then what the last match sets towards the base.
-fn apply_flags(actions: &[Action], wanted: Flag, matched: &FrameSet, flags: &mut FrameSet) {
-    for turn in [Range::Up, Range::Own, Range::Down] {
-        for action in actions {
-            let Action::Flag { flag, value, range } = action else {
-                continue;
-            };
-            if *flag == wanted && *range == turn {
-                match value {
-                    true => flags.add(&affected(turn, matched)),
-                    false => flags.remove(&affected(turn, matched)),
-                }
-            }
-        }
-    }
-}
-
-fn affected(range: Range, matched: &FrameSet) -> FrameSet {
-    let mut affected = matched.clone();
-    match range {
-        Range::Own => (),
-        Range::Up => {
-            affected.fill();
-            affected.keep_from(matched.first().unwrap_or_default() + 1);
-        }
-        Range::Down => {
-            affected.fill();
-            affected.keep_before(matched.last().unwrap_or_default());
-        }
-    }
-    affected
-}
-
 const UNKNOWN: &str = "<unknown>";
 
 #[cfg(test)]
@@ -418,6 +204,7 @@ mod tests {
     use event::model;
     use proptest::prelude::*;
 
+    use super::rule::Range;
     use super::*;
 
     #[test]

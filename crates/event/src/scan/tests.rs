@@ -1,3 +1,5 @@
+//! What a scan says of envelopes, whatever their coding and the pieces they come in.
+
 use std::io::Write as _;
 
 use flate2::Compression;

@@ -65,3 +65,10 @@ pub(super) struct Pattern {
     pub(super) glob: Glob,
     families: Families,
 }
+
+#[cfg(test)]
+impl Pattern {
+    pub(super) fn is_about_paths(&self) -> bool {
+        matches!(self.field, Field::Path | Field::Package)
+    }
+}

@@ -132,10 +132,14 @@ impl Index {
         ends.chain(&self.always).for_each(|number| found(*number));
         for byte in &self.within_starts {
             for at in memchr::memchr_iter(*byte, bytes) {
-                let inner = self.within.of(*byte).iter();
-                inner
-                    .filter(|(_, inner)| bytes[at..].starts_with(inner))
-                    .for_each(|(number, _)| found(*number));
+                let (rest, next) = (&bytes[at..], bytes.get(at + 1));
+                for (number, inner) in self.within.of(*byte) {
+                    // Most differ in the second byte already.
+                    let may_start = inner.get(1).is_none_or(|second| Some(second) == next);
+                    if may_start && rest.starts_with(inner) {
+                        found(*number);
+                    }
+                }
             }
         }
     }
@@ -174,5 +178,53 @@ impl<T> ByByte<T> {
 impl<T> Default for ByByte<T> {
     fn default() -> Self {
         Self::new(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::model;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The index leaves out only patterns that cannot match.
+        #[test]
+        fn rows_are_what_each_pattern_says_of_each_frame(
+            patterns in prop::collection::vec("[ab/]{0,2}(\\*|\\*\\*/|\\?|\\{a,b\\}|\\[ab\\])?[ab/]{0,3}(\\*|/\\*\\*)?", 1..12),
+            texts in prop::collection::vec("[abAB/\\\\é]{1,6}", 1..8),
+        ) {
+            let keys = ["module", "function", "path", "package"];
+            let lines = patterns.iter().flat_map(|pattern| keys.map(|key| format!("{key}:\"{pattern}\" -app\n")));
+            let Ok(rules) = Rules::parse(&lines.collect::<String>()) else { return Ok(()) };
+            let models: Vec<_> = texts.iter().map(|text| frame(text)).collect();
+            let frames: Vec<_> = models.iter().map(|model| Frame::new(model, "python")).collect();
+
+            let table = Table::new(&rules, &frames, Families::ALL);
+
+            for (number, pattern) in rules.patterns.patterns.iter().enumerate() {
+                let mut found = FrameSet::none(frames.len());
+                table.copy_matches(number, &mut found);
+                let expected = FrameSet::from_fn(frames.len(), |at| {
+                    let text = &texts[at];
+                    pattern.glob.matches(text) && !pattern.is_about_paths()
+                        || pattern.glob.matches_path(&format!("/{}", normalize_path(text))) && pattern.is_about_paths()
+                });
+                prop_assert_eq!(&found, &expected, "{:?}", pattern);
+                prop_assert_eq!(table.is_hit(number), !expected.is_empty());
+            }
+        }
+    }
+
+    fn frame(text: &str) -> model::Frame<'static> {
+        let text = Some(text.to_owned().into());
+        model::Frame {
+            module: text.clone(),
+            function: text.clone(),
+            abs_path: text.clone(),
+            package: text,
+            ..model::Frame::default()
+        }
     }
 }

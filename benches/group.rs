@@ -38,11 +38,13 @@ fn measure(budget: Duration) -> String {
     let mut table = String::from(
         "event                      bytes    frames   parse µs   parse + group µs   Value µs   ratio\n",
     );
-    for (name, frames, lines) in [
-        ("python, 10 frames", 10, 5),
-        ("python, 250 frames", 250, 12),
+    for (name, frames, body) in [
+        ("the user's sample", 5, sample_event()),
+        ("python, 8 frames", 8, python_event(8, 4)),
+        ("python, 10 frames", 10, python_event(10, 5)),
+        ("python, 250 frames", 250, python_event(250, 12)),
+        ("native, 250 frames", 250, native_event(250)),
     ] {
-        let body = python_event(frames, lines);
         let row = measure_one(&body, budget);
         let ratio = row.grouped / row.value;
         let _ = writeln!(
@@ -55,6 +57,13 @@ fn measure(budget: Duration) -> String {
         );
     }
     table
+}
+
+/// The example of the user who asked for this program, as compact as SDKs send events.
+fn sample_event() -> Vec<u8> {
+    let text = include_str!("../crates/testkit/src/sdk/samples/sample-event.json");
+    let event: Value = serde_json::from_str(text).expect("the sample is sound");
+    event.to_string().into_bytes()
 }
 
 /// Medians in microseconds.
@@ -144,6 +153,29 @@ fn frame(number: usize, lines: usize) -> Value {
         "in_app": is_ours,
         "vars": {"order": "<Order 88231>", "total": "120", "count": "0"},
     })
+}
+
+/// A crash of a C++ program: full signatures, which have to be trimmed, in libraries that the rules know.
+fn native_event(frames: usize) -> Vec<u8> {
+    let frames: Vec<Value> = (0..frames)
+        .map(|number| {
+            let package = ["/usr/lib/libstdc++.so.6", "/opt/shop/bin/shop"][number % 2];
+            json!({
+                "function": format!("void shop::Cart<std::vector<int, std::allocator<int> > >::step_{number}(int, char const*) const"),
+                "instruction_addr": format!("{:#x}", 0x7f00_0000 + number),
+                "symbol_addr": "0x7f000000",
+                "package": package,
+                "trust": "cfi",
+                "in_app": number % 2 == 1,
+            })
+        })
+        .collect();
+    let stacktrace = json!({"frames": frames});
+    let exception =
+        json!({"type": "SIGSEGV", "value": "Segmentation fault", "stacktrace": stacktrace});
+    let event =
+        json!({"platform": "native", "level": "fatal", "exception": {"values": [exception]}});
+    event.to_string().into_bytes()
 }
 
 fn value_of<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {

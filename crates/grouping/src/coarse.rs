@@ -67,9 +67,14 @@ fn unreadable(frame: &Frame<'_>) -> Option<CoarseReason> {
 }
 
 /// A URL, no sign of a source map, and either a column no person writes up to or a name of one or two letters.
+///
+/// Of bundles in apps (React Native's `app:///index.android.bundle`) only the column tells: their code keeps its names.
 fn is_minified(frame: &Frame<'_>) -> bool {
-    let is_raw =
-        !frame.has_sourcemap && frame.module.is_none() && frame.abs_path.is_some_and(is_url);
+    let is_page = frame.abs_path.is_some_and(is_url);
+    let is_bundle = frame
+        .abs_path
+        .is_some_and(|path| path.starts_with("app://"));
+    let is_raw = !frame.has_sourcemap && frame.module.is_none() && (is_page || is_bundle);
     let has_source = frame
         .context_line
         .is_some_and(|line| line.chars().nth(MAX_LINE).is_none());
@@ -79,7 +84,7 @@ fn is_minified(frame: &Frame<'_>) -> bool {
         .function
         .as_deref()
         .is_some_and(|name| is_short(last_part(name)));
-    is_raw && !has_source && (is_far_right || is_short)
+    is_raw && !has_source && (is_far_right || (is_page && is_short))
 }
 
 /// ProGuard and R8 give classes and methods alike names such as `a` or `b1`.
@@ -153,6 +158,20 @@ mod tests {
             reason("javascript", &[browser("checkout", 9), browser("t", 12)]),
             None
         );
+    }
+
+    #[test]
+    fn bundles_of_apps_are_told_by_far_columns() {
+        let bundled = |colno| model::Frame {
+            abs_path: Some("app:///index.android.bundle".into()),
+            ..browser("e", colno)
+        };
+
+        assert_eq!(
+            reason("javascript", &[bundled(812_345)]),
+            Some(CoarseReason::MinifiedJavaScript)
+        );
+        assert_eq!(reason("javascript", &[bundled(9)]), None);
     }
 
     #[test]

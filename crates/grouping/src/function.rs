@@ -134,19 +134,20 @@ fn replace_enclosed(
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len());
-    let (mut depth, mut start) = (0_i64, 0);
-    for (at, character) in text.char_indices() {
-        if character == open {
-            start = if depth == 0 { at } else { start };
-            depth += 1;
-        } else if character == close {
-            depth -= 1;
-            if depth == 0 {
-                out.push_str(&replacement(&text[start + open.len_utf8()..at], start));
-            }
-        } else if depth == 0 {
-            out.push(character);
+    let (mut depth, mut start, mut plain) = (0_i64, 0, 0);
+    for (at, bracket) in text.match_indices([open, close]) {
+        if depth == 0 {
+            out.push_str(&text[plain..at]);
+            start = at;
         }
+        plain = at + bracket.len();
+        depth += if bracket.starts_with(open) { 1 } else { -1 };
+        if depth == 0 && bracket.starts_with(close) {
+            out.push_str(&replacement(&text[start + open.len_utf8()..at], start));
+        }
+    }
+    if depth == 0 {
+        out.push_str(&text[plain..]);
     }
     out
 }

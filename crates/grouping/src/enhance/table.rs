@@ -85,8 +85,10 @@ fn root(path: &str, rooted: &mut String) {
 /// The patterns of one field by what a text must have for them to match.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Index {
-    by_first: ByByte<usize>,
-    by_last: ByByte<usize>,
+    /// With the byte after the first, if it is known.
+    by_first: ByByte<(usize, Option<u8>)>,
+    /// With the byte before the last, if it is known.
+    by_last: ByByte<(usize, Option<u8>)>,
     /// By the first byte of what must stand somewhere within, with that.
     within: ByByte<(usize, Box<[u8]>)>,
     /// Those first bytes.
@@ -101,10 +103,10 @@ impl Index {
         let mut always = Vec::new();
         for (number, glob) in patterns {
             let (prefix, suffix, inner) = glob.literals();
-            if let Some(byte) = prefix.bytes().next() {
-                firsts.push((byte, number));
-            } else if let Some(byte) = suffix.bytes().last() {
-                lasts.push((byte, number));
+            if let Some((first, rest)) = prefix.as_bytes().split_first() {
+                firsts.push((*first, (number, rest.first().copied())));
+            } else if let Some((last, rest)) = suffix.as_bytes().split_last() {
+                lasts.push((*last, (number, rest.last().copied())));
             } else if let Some(byte) = inner.first() {
                 inners.push((*byte, (number, inner.into())));
             } else {
@@ -126,10 +128,13 @@ impl Index {
     /// Calls `found` at least once for each pattern that may match a text, or the text without its first byte.
     fn candidates(&self, text: &str, mut found: impl FnMut(usize)) {
         let bytes = text.as_bytes();
-        let firsts = bytes.iter().take(2).map(|byte| self.by_first.of(*byte));
-        let lasts = bytes.last().map(|byte| self.by_last.of(*byte));
-        let ends = firsts.chain(lasts).flatten();
-        ends.chain(&self.always).for_each(|number| found(*number));
+        for (at, byte) in bytes.iter().enumerate().take(2) {
+            try_next_to(self.by_first.of(*byte), bytes.get(at + 1), &mut found);
+        }
+        if let Some((last, rest)) = bytes.split_last() {
+            try_next_to(self.by_last.of(*last), rest.last(), &mut found);
+        }
+        self.always.iter().for_each(|number| found(*number));
         for byte in &self.within_starts {
             for at in memchr::memchr_iter(*byte, bytes) {
                 let (rest, next) = (&bytes[at..], bytes.get(at + 1));
@@ -141,6 +146,19 @@ impl Index {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Calls `found` for the patterns that want this neighbour, or any.
+fn try_next_to(
+    entries: &[(usize, Option<u8>)],
+    neighbour: Option<&u8>,
+    found: &mut impl FnMut(usize),
+) {
+    for (number, wanted) in entries {
+        if wanted.is_none() || wanted.as_ref() == neighbour {
+            found(*number);
         }
     }
 }

@@ -134,7 +134,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that only some of ours may use.
-const OWNERS: [(&str, &[&str]); 23] = [
+const OWNERS: [(&str, &[&str]); 25] = [
     ("anyhow", &["cli"]),
     ("askama", &["admin"]),
     ("axum", &["admin"]),
@@ -150,6 +150,7 @@ const OWNERS: [(&str, &[&str]); 23] = [
     ("md-5", &["grouping"]),
     ("rmp-serde", &["event"]),
     ("minijinja", &["dingtalk"]),
+    ("postcard", &["spool"]),
     ("redb", &["state"]),
     ("redis", &["state"]),
     ("reqwest", &["dingtalk"]),
@@ -157,5 +158,6 @@ const OWNERS: [(&str, &[&str]); 23] = [
     ("toml", &["app"]),
     ("tokio-rustls", &["proxy", "testkit"]),
     ("tracing-subscriber", &["app"]),
+    ("xxhash-rust", &["spool"]),
     ("zstd", &["event"]),
 ];

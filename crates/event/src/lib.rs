@@ -6,6 +6,7 @@
 //! [`model::Event`]s; [`title`] says what Sentry would call them, and [`peek`] is for those who cannot wait for all of that.
 
 pub mod auth;
+pub mod category;
 pub mod check_in;
 pub mod crash;
 pub mod decode;
@@ -21,6 +22,7 @@ mod multipart;
 pub mod peek;
 mod query;
 pub mod read;
+pub mod refresh;
 pub mod scan;
 pub mod security;
 pub mod store;
@@ -28,6 +30,7 @@ mod timestamp;
 pub mod title;
 
 pub use auth::{Auth, AuthSource, PublicKey};
+pub use category::Categories;
 pub use dsn::Dsn;
 pub use endpoint::{Endpoint, EndpointKind, ProjectId};
 pub use envelope::{Envelope, ItemCounts, ItemType};

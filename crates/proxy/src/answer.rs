@@ -5,8 +5,9 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use event::EventId;
 use http::header::{CONNECTION, CONTENT_TYPE, DATE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::AnswerBody;
 use crate::error::Fault;
@@ -159,14 +160,36 @@ pub(crate) fn lost(fault: &Fault) -> Response<AnswerBody> {
     )
 }
 
-/// Returns the same answer as bytes, for a connection that goes on.
+/// Returns the answer to a request that is safe with us: Sentry's own `{"id":"…"}`, and its rate limits as we know them.
+pub(crate) fn kept(id: Option<EventId>, limits: Option<&str>) -> Response<AnswerBody> {
+    let mut response = json_of(StatusCode::OK, kept_text(id));
+    if let Some(limits) = limits.and_then(|limits| HeaderValue::from_str(limits).ok()) {
+        response.headers_mut().insert(RATE_LIMITS, limits);
+    }
+    response
+}
+
+/// Returns the same answer as bytes.
+pub(crate) fn kept_raw(id: Option<EventId>, limits: Option<&str>) -> Vec<u8> {
+    let limits = limits.map(|limits| format!("{RATE_LIMITS}: {limits}\r\n"));
+    raw(StatusCode::OK, &limits.unwrap_or_default(), &kept_text(id))
+}
+
+fn kept_text(id: Option<EventId>) -> String {
+    id.map_or_else(|| "{}".to_owned(), |id| format!("{{\"id\":\"{id}\"}}"))
+}
+
+/// Returns the answer of [`lost`] as bytes, for a connection that goes on.
 pub(crate) fn lost_raw(fault: &Fault) -> Vec<u8> {
     let body = body_text("Sentry cannot be reached", &fault.causes());
     raw(StatusCode::SERVICE_UNAVAILABLE, "", &body)
 }
 
 fn json(status: StatusCode, detail: &str, causes: &[String]) -> Response<AnswerBody> {
-    let text = body_text(detail, causes);
+    json_of(status, body_text(detail, causes))
+}
+
+fn json_of(status: StatusCode, text: String) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::own(Bytes::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -216,6 +239,8 @@ fn push_string(text: &mut String, value: &str) {
     }
     text.push('"');
 }
+
+pub(crate) const RATE_LIMITS: HeaderName = HeaderName::from_static("x-sentry-rate-limits");
 
 #[cfg(test)]
 mod tests {

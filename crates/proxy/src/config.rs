@@ -32,6 +32,8 @@ pub struct Config {
     pub tunnel_path: Option<String>,
     /// The certificate with which SDKs are served over HTTPS, HTTP/1.1 and HTTP/2; `None` means plain HTTP.
     pub tls: Option<KeyPair>,
+    /// Whether an envelope that is sent long after it came gets its `sent_at` moved.
+    pub refresh_sent_at: bool,
     /// How much of the traffic is copied for the alert pipeline.
     pub tee: TeeConfig,
     /// What a client may cost us.
@@ -94,6 +96,8 @@ pub struct KeyPair {
 /// What is forwarded, and how.
 #[derive(Debug, Clone)]
 pub struct ForwardConfig {
+    /// How long the client waits for Sentry's own answer before its request is made durable and answered by us.
+    pub patience: Patience,
     /// Bytes of a body held in memory while in flight; a larger body is streamed.
     pub buffer: usize,
     /// Bytes a body may have at all; a larger one is refused with 413.
@@ -106,6 +110,15 @@ pub struct ForwardConfig {
     pub public_keys: Vec<PublicKey>,
     /// Whether paths outside the ingest endpoints are forwarded too.
     pub everything: bool,
+}
+
+/// How long a client waits for Sentry's own answer, where there is a spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// For so long; then its request is made durable. Zero: it is answered as soon as the request is safe.
+    For(Duration),
+    /// Up to the upstream's response timeout.
+    Off,
 }
 
 /// What happens to `X-Forwarded-For`, and with it to `X-Forwarded-Proto` and `X-Forwarded-Host`.
@@ -194,6 +207,7 @@ impl Default for Config {
             forward: ForwardConfig::default(),
             tunnel_path: None,
             tls: None,
+            refresh_sent_at: true,
             tee: TeeConfig::default(),
             limits: Limits::default(),
         }
@@ -222,6 +236,7 @@ impl Default for UpstreamConfig {
 impl Default for ForwardConfig {
     fn default() -> ForwardConfig {
         ForwardConfig {
+            patience: Patience::For(Duration::from_secs(1)),
             buffer: 1 << 20,
             max_body: 200 << 20,
             client_ip: ClientIp::Append,

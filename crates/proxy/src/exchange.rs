@@ -1,37 +1,75 @@
 //! One request on its way to Sentry: send it whole or piece by piece, turn what comes back into the answer, hand the copy over.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use event::{Endpoint, EndpointKind};
-use http::{Request, Response, StatusCode, Uri, Version, request};
+use bytes::Bytes;
+use event::{Auth, Endpoint, EndpointKind, PublicKey};
+use http::header::RETRY_AFTER;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
-use crate::answer::{self, Refusal};
+use crate::answer::{self, RATE_LIMITS, Refusal};
 use crate::body::{AnswerBody, Feed, Framing, RequestBody, Tail, fed};
 use crate::connection::Client;
 use crate::error::Fault;
 use crate::handler::{Done, Shared};
 use crate::headers;
+use crate::keep::{BodyStream, Contents, Keeper, Parcel, is_keepable};
+use crate::limits::Told;
 use crate::metrics::Outcome;
+use crate::patience::{Answered, Asking, Attempt, Came, watched};
 use crate::pump::{Gathered, Pump, PumpLimits, Stop};
 use crate::tap::{self, BodyCopy, Copied, Dropped, Verdict};
-use crate::upstream::{Lease, Upstream};
+use crate::upstream::Lease;
 use crate::worker::{Settings, Worker};
 
 /// A request that goes to Sentry.
 pub(crate) struct Exchange<'w> {
-    worker: &'w Worker,
-    settings: &'w Settings,
-    upstream: &'w Upstream,
-    kind: EndpointKind,
+    worker: &'w Rc<Worker>,
+    settings: &'w Rc<Settings>,
+    endpoint: Endpoint,
     framing: Framing,
+    received_at: SystemTime,
     /// The copy without its body; `None` when nobody wants one.
     draft: Option<Box<Copied>>,
+    /// The request's head, if the request may be made durable.
+    origin: Option<Box<Origin>>,
 }
 
-/// Sentry's answer, or why there is none.
-type Asked = Result<(Response<Incoming>, Lease), Fault>;
+/// The head of a request to Sentry.
+struct Origin {
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+}
+
+/// Sentry's answer, and the connection on which it comes.
+#[derive(Debug)]
+struct Received {
+    response: Response<Incoming>,
+    lease: Lease,
+}
+
+impl Answered for Received {
+    fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    fn told(&self) -> Told<'_> {
+        let text = |name| {
+            let value: Option<&HeaderValue> = self.response.headers().get(name);
+            value.and_then(|value| value.to_str().ok())
+        };
+        Told {
+            limits: text(RATE_LIMITS),
+            retry_after: text(RETRY_AFTER),
+            is_refusal: self.response.status() == StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+}
 
 impl<'w> Exchange<'w> {
     /// Prepares the request; makes its head the one that Sentry gets.
@@ -48,24 +86,24 @@ impl<'w> Exchange<'w> {
             client,
         } = shared;
         let draft = draft(endpoint, head, client);
-        let upstream = settings.upstreams.of(endpoint.project);
         head.uri = target;
         head.version = Version::HTTP_11;
         head.extensions.remove::<hyper::upgrade::OnUpgrade>();
-        let client_ip = settings.config().forward.client_ip;
         headers::towards_upstream(
             &mut head.headers,
             &client.forwarded,
-            client_ip,
-            upstream.host(),
+            settings.config().forward.client_ip,
+            settings.upstreams.of(endpoint.project).host(),
         );
+        let may_keep = worker.keeper.is_some() && is_keepable(endpoint.kind, &head.method);
         Exchange {
             worker,
             settings,
-            upstream,
-            kind: endpoint.kind,
+            endpoint,
             framing,
+            received_at: SystemTime::now(),
             draft,
+            origin: may_keep.then(|| Origin::of(head)).flatten(),
         }
     }
 
@@ -87,7 +125,10 @@ impl<'w> Exchange<'w> {
     /// Forwards a body that is all there.
     pub(crate) async fn send_held(self, request: Request<RequestBody>, gathered: Gathered) -> Done {
         let started = Instant::now();
-        let asked = self.within(self.upstream.send(request)).await;
+        let attempt = self.attempt(request);
+        let pieces = &gathered.pieces;
+        let pack = || self.pack(pieces, spool::Body::Memory(pieces.clone()));
+        let came = self.asking().ask(attempt, pack).await;
         self.worker.metrics.upstream(started.elapsed());
 
         let mut copy = self.copy();
@@ -97,7 +138,7 @@ impl<'w> Exchange<'w> {
                 .into_iter()
                 .for_each(|piece| copy.add(piece));
         }
-        self.conclude(asked, copy, None)
+        self.conclude(came, copy, None)
     }
 
     /// Forwards a body while it comes in.
@@ -108,65 +149,191 @@ impl<'w> Exchange<'w> {
         incoming: Incoming,
     ) -> Result<Done, Refusal> {
         let (feed, body) = fed(self.framing);
-        let copy = self.copy();
-        let mut pump = Pump::new(gathered, incoming, feed, copy, self.pump_limits());
+        let mut pump = Pump::new(gathered, incoming, feed, self.copy(), self.pump_limits());
+        if let Some(keeper) = self.keeper() {
+            pump.store_in(BodyStream::start(Arc::clone(keeper))).await;
+        }
 
         let started = Instant::now();
-        let mut sending = std::pin::pin!(self.upstream.send(Request::from_parts(head, body)));
+        let mut attempt = self.attempt(Request::from_parts(head, body));
         let ended = tokio::select! {
-            early = &mut sending => Err(early),
+            early = &mut attempt => Err(early),
             ended = pump.run() => Ok(ended),
         };
-        let (asked, is_early) = match ended {
-            Ok(Ok(())) => (self.within(sending).await, false),
+        let asked = match ended {
+            Ok(Ok(())) => {
+                let came = self.outwait(attempt, pump.take_file(), pump.start()).await;
+                self.worker.metrics.upstream(started.elapsed());
+                return Ok(self.conclude(came, pump.take_copy(), None));
+            }
             Ok(Err(Stop::Client(refusal))) => return Err(refusal),
-            Ok(Err(Stop::Upstream)) => (Err(Fault::Timeout), true),
-            Err(early) => (early, true),
+            Ok(Err(Stop::Upstream)) => Err(Fault::Timeout),
+            Err(early) => early,
         };
         self.worker.metrics.upstream(started.elapsed());
-        if is_early {
-            return Ok(self.settle(asked, pump).await);
-        }
-        Ok(self.conclude(asked, pump.take_copy(), None))
+        Ok(self.settle(asked, pump).await)
+    }
+
+    /// Waits for Sentry's answer to a body that has been sent, and keeps the file of it otherwise.
+    async fn outwait(
+        &self,
+        attempt: Attempt<Received>,
+        file: Option<BodyStream>,
+        start: &[Bytes],
+    ) -> Came<Received> {
+        let file = match file {
+            Some(file) => file
+                .finish()
+                .await
+                .inspect_err(|error| self.worker.log.unkept(error))
+                .ok(),
+            None => None,
+        };
+        let mut asking = self.asking();
+        let Some(file) = file else {
+            asking.keeper = None;
+            return asking
+                .ask(attempt, || {
+                    unreachable!("without a keeper nothing is packed")
+                })
+                .await;
+        };
+        asking
+            .ask_begun(attempt, || self.pack(start, spool::Body::File(file)))
+            .await
     }
 
     /// Ends a request that was decided before Sentry had the whole body.
-    async fn settle(self, early: Asked, mut pump: Pump) -> Done {
-        let feed = match &early {
-            Ok((response, _)) if !is_error(response) => None,
-            Ok(_) | Err(_) => pump.hold(),
+    async fn settle(self, early: Result<Received, Fault>, mut pump: Pump) -> Done {
+        let (answer, fault) = match early {
+            Ok(answer) => (Some(answer), None),
+            Err(fault) => (None, Some(fault)),
         };
+        if answer.is_some() {
+            drop(pump.take_file());
+        }
+        let is_error = answer
+            .as_ref()
+            .is_none_or(|answer| is_error(&answer.response));
+        let feed = if is_error { pump.hold() } else { None };
         let is_complete = pump.settle().await;
         let mut copy = pump.take_copy();
+        let (file, start) = (pump.take_file(), pump.start().to_vec());
         if !is_complete {
             copy.iter_mut()
                 .for_each(|copy| copy.give_up(Dropped::Incomplete));
             tokio::task::spawn_local(pump.discard());
         }
-        self.conclude(early, copy, feed)
-    }
-
-    async fn within(&self, sending: impl Future<Output = Asked>) -> Asked {
-        timeout(self.settings.config().upstream.response_timeout, sending)
-            .await
-            .unwrap_or(Err(Fault::Timeout))
-    }
-
-    /// Turns what Sentry said into the answer, and hands the copy over.
-    fn conclude(self, asked: Asked, copy: Option<BodyCopy>, feed: Option<Feed>) -> Done {
-        let asked = match asked {
-            Ok((response, _)) if is_outage(self.kind, response.status()) => {
-                Err(Fault::Outage(response.status().as_u16()))
+        let came = match (answer, fault) {
+            (Some(answer), _) => Came::Answer(answer),
+            (None, fault) => {
+                let fault = fault.unwrap_or(Fault::Timeout);
+                self.keep_file(fault, file.filter(|_| is_complete), &start)
+                    .await
             }
-            asked => asked,
         };
+        self.conclude(came, copy, feed)
+    }
+
+    async fn keep_file(
+        &self,
+        fault: Fault,
+        file: Option<BodyStream>,
+        start: &[Bytes],
+    ) -> Came<Received> {
+        let (Some(keeper), Some(file)) = (self.keeper(), file) else {
+            return Came::Lost(fault);
+        };
+        match file.finish().await {
+            Ok(file) => {
+                let parcel = self.pack(start, spool::Body::File(file));
+                self.asking().keep_instead(keeper, fault, parcel).await
+            }
+            Err(error) => {
+                self.worker.log.unkept(&error);
+                Came::Lost(fault)
+            }
+        }
+    }
+
+    fn asking(&self) -> Asking<'_> {
+        Asking {
+            worker: self.worker,
+            settings: self.settings,
+            connector: self
+                .settings
+                .upstreams
+                .of(self.endpoint.project)
+                .connector(),
+            keeper: self.keeper(),
+            clock: None,
+        }
+    }
+
+    /// Returns the spool, if the request may go there.
+    fn keeper(&self) -> Option<&'w Arc<Keeper>> {
+        self.worker
+            .keeper
+            .as_ref()
+            .filter(|_| self.origin.is_some())
+    }
+
+    /// Asks Sentry, with or without somebody who waits for it.
+    fn attempt(&self, request: Request<RequestBody>) -> Attempt<Received> {
+        let (settings, endpoint) = (Rc::clone(self.settings), self.endpoint);
+        let connector = settings.upstreams.of(endpoint.project).connector().clone();
+        watched(connector, async move {
+            let upstream = settings.upstreams.of(endpoint.project);
+            let (response, lease) = upstream.send(request).await?;
+            let status = response.status();
+            if is_outage(endpoint.kind, status) {
+                return Err(Fault::Outage(status.as_u16()));
+            }
+            Ok(Received { response, lease })
+        })
+    }
+
+    /// Packs the request up for the spool; `start` is how its body begins.
+    fn pack(&self, start: &[Bytes], body: spool::Body) -> Parcel {
+        let origin = self.origin.as_ref();
+        let origin = origin.expect("only what may be kept is packed");
+        let contents = Contents {
+            endpoint: self.endpoint,
+            method: &origin.method,
+            target: origin.target.clone(),
+            headers: &origin.headers,
+            fields: spool::Head::fields_of(&origin.headers),
+            framing: match self.framing {
+                Framing::Length(_) => spool::Framing::Length,
+                Framing::Chunked => spool::Framing::Chunked,
+            },
+            received_at: self.received_at,
+            start,
+        };
+        Parcel::new(contents, body)
+    }
+
+    /// Turns what came of it into the answer, and hands the copy over.
+    fn conclude(self, came: Came<Received>, copy: Option<BodyCopy>, feed: Option<Feed>) -> Done {
         let stall = self.settings.config().upstream.response_timeout;
-        let (verdict, answer) = match asked {
-            Ok((response, lease)) => (
-                Verdict::of_status(response.status()),
-                relay(response, Tail { lease, feed, stall }),
-            ),
-            Err(fault) => (Verdict::Unreachable, self.lose(&fault)),
+        let (verdict, answer) = match came {
+            Came::Answer(received) => {
+                if let Some(keeper) = &self.worker.keeper {
+                    keeper.note(|| self.key(), received.told());
+                }
+                let Received { response, lease } = received;
+                let verdict = Verdict::of_status(response.status());
+                (verdict, relay(response, Tail { lease, feed, stall }))
+            }
+            Came::Kept { id, key } => {
+                let keeper = self.worker.keeper.as_ref();
+                let limits = keeper.and_then(|keeper| keeper.limits.field(key, Instant::now()));
+                (Verdict::Spooled, answer::kept(id, limits.as_deref()))
+            }
+            Came::Lost(fault) => {
+                self.worker.log.lost(&fault);
+                (Verdict::Unreachable, answer::lost(&fault))
+            }
         };
         self.hand_over(copy, verdict);
         Done {
@@ -175,10 +342,11 @@ impl<'w> Exchange<'w> {
         }
     }
 
-    /// Answers for a request that Sentry did not take. Once there is a spool, this is where the request goes into it.
-    fn lose(&self, fault: &Fault) -> Response<AnswerBody> {
-        self.worker.log.lost(fault);
-        answer::lost(fault)
+    /// Returns the key of the DSN, as far as the head tells.
+    fn key(&self) -> Option<PublicKey> {
+        let origin = self.origin.as_ref()?;
+        let auth = Auth::find(&origin.headers, origin.target.query(), self.endpoint.key);
+        auth.map(|auth| auth.key)
     }
 
     /// Returns an empty copy of the body if somebody wants one.
@@ -193,7 +361,7 @@ impl<'w> Exchange<'w> {
         };
         let wants = self.settings.config().tee.wants;
         let mut scanner = self.worker.scanner.borrow_mut();
-        if self.kind == EndpointKind::Envelope
+        if self.endpoint.kind == EndpointKind::Envelope
             && !copy.may_alert(&draft.headers, &mut scanner, wants)
         {
             return;
@@ -209,6 +377,16 @@ impl<'w> Exchange<'w> {
             client_stall: self.settings.config().limits.stall_timeout,
             upstream_stall: self.settings.config().upstream.response_timeout,
         }
+    }
+}
+
+impl Origin {
+    fn of(head: &request::Parts) -> Option<Box<Origin>> {
+        Some(Box::new(Origin {
+            method: head.method.clone(),
+            target: head.uri.path_and_query()?.clone(),
+            headers: head.headers.clone(),
+        }))
     }
 }
 

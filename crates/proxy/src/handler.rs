@@ -54,8 +54,8 @@ pub(crate) async fn handle(
 /// What requests share, as one of them sees it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shared<'w> {
-    pub(crate) worker: &'w Worker,
-    pub(crate) settings: &'w Settings,
+    pub(crate) worker: &'w Rc<Worker>,
+    pub(crate) settings: &'w Rc<Settings>,
     pub(crate) client: &'w Client,
 }
 

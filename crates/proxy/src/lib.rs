@@ -10,18 +10,23 @@
 
 mod answer;
 mod body;
+mod breaker;
 pub mod config;
 mod connection;
 pub mod error;
 mod exchange;
 mod handler;
 mod headers;
+mod keep;
+mod limits;
 mod memory;
 pub mod metrics;
+mod patience;
 mod patrol;
 mod plain;
 mod plan;
 mod pump;
+mod replay;
 mod route;
 mod screen;
 pub mod server;

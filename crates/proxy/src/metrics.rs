@@ -11,6 +11,7 @@ use prometheus_client::registry::Registry;
 
 use self::histogram::Histogram;
 use crate::answer::Refusal;
+use crate::keep::Settled;
 use crate::route::{ENDPOINT_LABELS, EndpointLabel};
 use crate::tap::{Dropped, Verdict};
 
@@ -23,6 +24,8 @@ pub struct Metrics {
     upstream_duration: Histogram,
     tee_dropped: [Counter; Dropped::ALL.len()],
     tee_dropped_family: Family<DroppedLabels, Counter>,
+    replayed: [Counter; Settled::ALL.len()],
+    replayed_family: Family<ReplayedLabels, Counter>,
 }
 
 /// What became of a request: exactly one of these is counted for each.
@@ -57,7 +60,16 @@ impl Metrics {
             })
         });
 
+        let replayed_family = Family::<ReplayedLabels, Counter>::default();
+        let replayed = Settled::ALL.map(|settled| {
+            replayed_family.get_or_create_owned(&ReplayedLabels {
+                result: settled.as_str(),
+            })
+        });
+
         Metrics {
+            replayed,
+            replayed_family,
             requests,
             requests_family,
             request_duration: Histogram::new(),
@@ -89,6 +101,11 @@ impl Metrics {
             "Requests forwarded without a copy for the alert pipeline",
             self.tee_dropped_family.clone(),
         );
+        registry.register(
+            "replayed",
+            "Requests sent from the spool by how it ended; those that failed or were limited wait again",
+            self.replayed_family.clone(),
+        );
     }
 
     pub(crate) fn request(&self, endpoint: EndpointLabel, outcome: Outcome, took: Duration) {
@@ -103,6 +120,10 @@ impl Metrics {
 
     pub(crate) fn upstream(&self, took: Duration) {
         self.upstream_duration.observe(took);
+    }
+
+    pub(crate) fn replayed(&self, settled: Settled) {
+        self.replayed[settled as usize].inc();
     }
 
     pub(crate) fn tee_dropped(&self, dropped: Dropped) {
@@ -120,6 +141,11 @@ impl Default for Metrics {
 struct RequestLabels {
     endpoint: &'static str,
     verdict: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReplayedLabels {
+    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

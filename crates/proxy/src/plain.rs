@@ -18,7 +18,7 @@ use std::rc::Rc;
 use tokio::net::TcpStream;
 
 use self::line::{Line, Next};
-pub(crate) use self::upstream::Links;
+pub(crate) use self::upstream::{Answer, Links};
 use crate::connection::Client;
 use crate::worker::Worker;
 
@@ -34,7 +34,8 @@ pub(crate) async fn serve(
     loop {
         match line.next(worker, client).await {
             Next::Request(request) => {
-                if !carry::carry(worker, client, &mut line, *request).await {
+                // Boxed, so that idle connections do not hold its room.
+                if !Box::pin(carry::carry(worker, client, &mut line, *request)).await {
                     return None;
                 }
             }

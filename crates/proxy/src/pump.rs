@@ -20,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::answer::Refusal;
 use crate::body::Feed;
+use crate::keep::BodyStream;
 use crate::memory::{Held, Memory};
 use crate::tap::BodyCopy;
 
@@ -83,6 +84,11 @@ pub(crate) struct Pump {
     /// Taken from the client, not yet given to Sentry.
     pending: VecDeque<Bytes>,
     copy: Option<BodyCopy>,
+    /// Taken from the client, not yet given to the file that the spool would need.
+    unstored: Option<Bytes>,
+    file: Option<BodyStream>,
+    /// How the body begins.
+    start: Vec<Bytes>,
     received: u64,
     limits: PumpLimits,
 }
@@ -117,6 +123,9 @@ impl Pump {
         limits: PumpLimits,
     ) -> Pump {
         let mut pump = Pump {
+            unstored: None,
+            file: None,
+            start: Vec::new(),
             incoming,
             feed: Some(feed),
             pending: VecDeque::new(),
@@ -127,13 +136,33 @@ impl Pump {
         for piece in &gathered.pieces {
             pump.add_to_copy(piece);
         }
+        pump.start.clone_from(&gathered.pieces);
         pump.pending = gathered.pieces.into();
         pump
+    }
+
+    /// Writes the body into a file as well, from its start on.
+    pub(crate) async fn store_in(&mut self, file: BodyStream) {
+        for piece in &self.pending {
+            file.push(piece).await;
+        }
+        self.file = Some(file);
+    }
+
+    /// Returns how the body begins.
+    pub(crate) fn start(&self) -> &[Bytes] {
+        &self.start
+    }
+
+    /// Takes the file out; it is complete if the body is.
+    pub(crate) fn take_file(&mut self) -> Option<BodyStream> {
+        self.file.take()
     }
 
     /// Moves the body to its end. May be dropped and called again: no piece is lost.
     pub(crate) async fn run(&mut self) -> Result<(), Stop> {
         loop {
+            self.store_unstored().await;
             self.feed_pending().await?;
             match next_piece(&mut self.incoming, self.limits.client_stall)
                 .await
@@ -154,8 +183,13 @@ impl Pump {
     /// Waits for the end of the body only while the copy can still become complete: then the client gets its answer when
     /// it has sent everything, as some clients need.
     pub(crate) async fn settle(&mut self) -> bool {
+        let limit = if self.file.is_some() {
+            STORE_TIMEOUT
+        } else {
+            SETTLE_TIMEOUT
+        };
         let until_over = async {
-            while self.copy.as_ref().is_some_and(BodyCopy::is_kept) {
+            while self.file.is_some() || self.copy.as_ref().is_some_and(BodyCopy::is_kept) {
                 match self.advance().await {
                     Ok(true) => {}
                     Ok(false) => return true,
@@ -164,7 +198,7 @@ impl Pump {
             }
             false
         };
-        timeout(SETTLE_TIMEOUT, until_over).await.unwrap_or(false)
+        timeout(limit, until_over).await.unwrap_or(false)
     }
 
     /// Reads what is left of the body and forgets it, for a while, so that the client gets to read its answer.
@@ -192,6 +226,7 @@ impl Pump {
 
     /// Takes one more piece; `Ok(false)` at the end of the body.
     async fn advance(&mut self) -> Result<bool, ()> {
+        self.store_unstored().await;
         self.feed_pending().await.map_err(|_| ())?;
         match next_piece(&mut self.incoming, self.limits.client_stall).await {
             Ok(Some(piece)) => self.take(piece).map(|()| true).map_err(|_| ()),
@@ -206,15 +241,28 @@ impl Pump {
     }
 
     fn take(&mut self, piece: Bytes) -> Result<(), Stop> {
+        if self.received < START && self.file.is_some() {
+            self.start.push(piece.clone());
+        }
         self.received += piece.len() as u64;
         if self.received > self.limits.max_body {
             return Err(Stop::Client(Refusal::TooLarge));
         }
         self.add_to_copy(&piece);
+        if self.file.is_some() {
+            self.unstored = Some(piece.clone());
+        }
         if self.feed.is_some() {
             self.pending.push_back(piece);
         }
         Ok(())
+    }
+
+    async fn store_unstored(&mut self) {
+        if let (Some(file), Some(piece)) = (&self.file, &self.unstored) {
+            file.push(piece).await;
+        }
+        self.unstored = None;
     }
 
     async fn feed_pending(&mut self) -> Result<(), Stop> {
@@ -278,6 +326,12 @@ fn refusal_of(error: &hyper::Error) -> Refusal {
 
 /// How long an early answer is kept back for the rest of a body that is being copied.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes of the start of a body that are kept at hand for its id and its kind.
+const START: u64 = 64 << 10;
+
+/// How long the rest of a body is read that goes into the spool: clients that are too slow are cut off earlier.
+const STORE_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// How long the rest of a body is read after its answer.
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);

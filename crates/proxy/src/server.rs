@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use spool::Queue;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::watch;
@@ -18,9 +19,11 @@ use tokio::time::{MissedTickBehavior, sleep, timeout};
 use crate::config::Config;
 use crate::connection;
 use crate::error::{BindError, ReloadError};
+use crate::keep::Keeper;
 use crate::metrics::Metrics;
 use crate::patrol::TICK;
 use crate::plan::Plan;
+use crate::replay::Replay;
 use crate::tap::Tap;
 use crate::worker::Worker;
 
@@ -32,6 +35,7 @@ pub struct Proxy {
     listeners: Vec<std::net::TcpListener>,
     tap: Tap,
     metrics: Arc<Metrics>,
+    keeper: Option<Arc<Keeper>>,
 }
 
 /// A proxy that serves. Dropping it stops its threads at once; [`Running::shutdown`] lets them finish first.
@@ -44,10 +48,10 @@ pub struct Running {
 
 /// What the threads are told; they look at the latest only.
 #[derive(Debug, Clone)]
-struct Command {
-    plan: Arc<Plan>,
+pub(crate) struct Command {
+    pub(crate) plan: Arc<Plan>,
     /// Set once they have to stop: how long they may take.
-    grace: Option<Duration>,
+    pub(crate) grace: Option<Duration>,
 }
 
 /// What one thread begins with.
@@ -55,6 +59,7 @@ struct Seed {
     listener: std::net::TcpListener,
     tap: Tap,
     metrics: Arc<Metrics>,
+    keeper: Option<Arc<Keeper>>,
     commands: watch::Receiver<Command>,
 }
 
@@ -76,7 +81,14 @@ impl Proxy {
             listeners,
             tap,
             metrics,
+            keeper: None,
         })
+    }
+
+    /// Keeps in this queue what Sentry does not take in time, and sends it when Sentry takes it again.
+    pub fn keep_in(mut self, queue: Queue) -> Proxy {
+        self.keeper = Some(Arc::new(Keeper::new(queue)));
+        self
     }
 
     /// Returns the address that is listened on, with the port that was picked for port 0.
@@ -101,12 +113,22 @@ impl Proxy {
                 listener,
                 tap,
                 metrics,
+                keeper: self.keeper.clone(),
                 commands: commands.clone(),
             };
             let ready = ready.clone();
             let thread = thread::Builder::new()
                 .name(format!("forward-{index}"))
                 .spawn(move || run(seed, ready))
+                .map_err(BindError::Thread)?;
+            threads.push(thread);
+        }
+        if let Some(keeper) = self.keeper {
+            let (metrics, commands) = (self.metrics, commands.clone());
+            let ready = ready.clone();
+            let thread = thread::Builder::new()
+                .name("replay".to_owned())
+                .spawn(move || replay(keeper, metrics, commands, ready))
                 .map_err(BindError::Thread)?;
             threads.push(thread);
         }
@@ -188,8 +210,28 @@ fn run(seed: Seed, ready: std::sync::mpsc::Sender<io::Result<()>>) {
     ready.send(Ok(())).ok();
     drop(ready);
     let plan = Arc::clone(&seed.commands.borrow().plan);
-    let worker = Rc::new(Worker::new(plan, seed.tap, seed.metrics));
+    let worker = Rc::new(Worker::new(plan, seed.tap, seed.metrics, seed.keeper));
     runtime.block_on(serve(worker, listener, seed.commands));
+}
+
+/// The thread that sends what the spool holds.
+fn replay(
+    keeper: Arc<Keeper>,
+    metrics: Arc<Metrics>,
+    commands: watch::Receiver<Command>,
+    ready: std::sync::mpsc::Sender<io::Result<()>>,
+) {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            ready.send(Err(error)).ok();
+            return;
+        }
+    };
+    ready.send(Ok(())).ok();
+    drop(ready);
+    let plan = Arc::clone(&commands.borrow().plan);
+    runtime.block_on(Replay::new(plan, keeper, metrics).run(commands));
 }
 
 async fn serve(worker: Rc<Worker>, listener: TcpListener, mut commands: watch::Receiver<Command>) {

@@ -363,5 +363,6 @@ impl Drop for Permit {
 /// How long the pipeline rests between bursts of copies.
 const REST: Duration = Duration::from_millis(5);
 
-/// Bytes of a copy besides its body: the struct, its place in the queue, a header map of one entry.
-const OVERHEAD: usize = 1024;
+/// What a copy counts besides its body: the struct and its place in the queue, and that it will be decoded. So small copies
+/// are bounded in number too, and a pipeline that is behind does not fall behind by minutes.
+const OVERHEAD: usize = 12 << 10;

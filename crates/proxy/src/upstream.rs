@@ -70,6 +70,11 @@ impl Upstreams {
         &self.all[index]
     }
 
+    /// Returns all of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Upstream> {
+        self.all.iter()
+    }
+
     /// Returns the path prefixes of all upstreams, the default one's first.
     pub(crate) fn prefixes(&self) -> impl Iterator<Item = &str> {
         self.all.iter().map(Upstream::prefix)

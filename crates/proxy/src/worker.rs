@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event::scan::Scanner;
+use spool::AppendError;
 use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::error::Fault;
+use crate::keep::Keeper;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::patrol::{Activity, Patrol};
@@ -28,7 +30,10 @@ pub(crate) struct Worker {
     pub(crate) memory: Rc<Memory>,
     pub(crate) scratch: Scratch,
     pub(crate) scanner: RefCell<Scanner>,
+    pub(crate) keeper: Option<Arc<Keeper>>,
     in_flight: Cell<usize>,
+    /// Attempts whose clients have been answered already.
+    detached: Rc<Cell<usize>>,
     /// Told when nothing is in flight any more.
     idle: Notify,
     is_over: Cell<bool>,
@@ -57,15 +62,26 @@ pub(crate) struct InFlight {
     activity: Rc<Activity>,
 }
 
+/// An attempt that goes on without its client.
+#[derive(Debug)]
+pub(crate) struct Detached(Rc<Cell<usize>>);
+
 /// Says once in a while what would otherwise be said for every request.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    last_lost: Cell<Option<Instant>>,
+    lost: Seldom,
+    unkept: Seldom,
+}
+
+/// When something was said last, and how often it was not since.
+#[derive(Debug, Default)]
+struct Seldom {
+    last: Cell<Option<Instant>>,
     unsaid: Cell<u64>,
 }
 
 impl Settings {
-    fn new(plan: Arc<Plan>) -> Rc<Settings> {
+    pub(crate) fn new(plan: Arc<Plan>) -> Rc<Settings> {
         let upstreams = Upstreams::new(&plan.connectors, &plan.config.upstream.routes);
         Rc::new(Settings { plan, upstreams })
     }
@@ -76,7 +92,12 @@ impl Settings {
 }
 
 impl Worker {
-    pub(crate) fn new(plan: Arc<Plan>, tap: Tap, metrics: Arc<Metrics>) -> Worker {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        tap: Tap,
+        metrics: Arc<Metrics>,
+        keeper: Option<Arc<Keeper>>,
+    ) -> Worker {
         let share = plan.config.limits.memory / plan.config.thread_count();
         Worker {
             memory: Memory::new(share),
@@ -90,7 +111,9 @@ impl Worker {
                 output: RefCell::default(),
             },
             scanner: RefCell::default(),
+            keeper,
             in_flight: Cell::new(0),
+            detached: Rc::default(),
             idle: Notify::new(),
             is_over: Cell::new(false),
         }
@@ -134,6 +157,17 @@ impl Worker {
         }
     }
 
+    /// Counts an attempt that goes on without its client, until the guard is dropped.
+    pub(crate) fn detach(&self) -> Detached {
+        self.detached.set(self.detached.get() + 1);
+        Detached(Rc::clone(&self.detached))
+    }
+
+    /// Returns whether so many attempts wait for a slow Sentry that further ones would only add to its load and ours.
+    pub(crate) fn has_many_detached(&self) -> bool {
+        self.detached.get() >= MAX_DETACHED
+    }
+
     /// Waits until nothing is in flight, also of clients that have left.
     pub(crate) async fn until_idle(&self) {
         while self.in_flight.get() > 0 {
@@ -151,6 +185,12 @@ impl Worker {
     }
 }
 
+impl Drop for Detached {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.activity.end();
@@ -165,17 +205,9 @@ impl Drop for InFlight {
 impl Log {
     /// Reports a request that was lost; the same is not said again for a while, only counted.
     pub(crate) fn lost(&self, fault: &Fault) {
-        let now = Instant::now();
-        if self
-            .last_lost
-            .get()
-            .is_some_and(|last| now.duration_since(last) < SILENCE)
-        {
-            self.unsaid.set(self.unsaid.get() + 1);
+        let Some(others) = self.lost.say(Instant::now()) else {
             return;
-        }
-        self.last_lost.set(Some(now));
-        let others = self.unsaid.take();
+        };
         let may_have_arrived = !fault.is_unsent();
         tracing::error!(
             error = fault as &dyn std::error::Error,
@@ -184,9 +216,41 @@ impl Log {
             "request lost: Sentry could not take it"
         );
     }
+
+    /// Reports that the spool did not take a request, as seldom.
+    pub(crate) fn unkept(&self, error: &AppendError) {
+        let Some(others) = self.unkept.say(Instant::now()) else {
+            return;
+        };
+        let reason = error.reason();
+        let error: &dyn std::error::Error = error;
+        tracing::error!(error, reason, others, "the spool did not take a request");
+    }
+
+    /// Notes that a request waits in the spool.
+    pub(crate) fn kept(&self, fault: &Fault) {
+        let error: &dyn std::error::Error = fault;
+        tracing::debug!(error, "request waits in the spool");
+    }
+}
+
+impl Seldom {
+    /// Returns how often it was not said since the last time, if it is to be said now.
+    fn say(&self, now: Instant) -> Option<u64> {
+        let last = self.last.get();
+        if last.is_some_and(|last| now.duration_since(last) < SILENCE) {
+            self.unsaid.set(self.unsaid.get() + 1);
+            return None;
+        }
+        self.last.set(Some(now));
+        Some(self.unsaid.take())
+    }
 }
 
 /// Bytes read at once from a client.
 const SCRATCH: usize = 64 << 10;
+
+/// Attempts without a client of one thread.
+const MAX_DETACHED: usize = 64;
 
 const SILENCE: Duration = Duration::from_secs(10);

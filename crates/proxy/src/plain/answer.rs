@@ -8,6 +8,7 @@ use http::StatusCode;
 use httparse::{Header, ParserConfig, Response, Status};
 
 use super::fields::{Meaning, has_token};
+use crate::limits::Told;
 use crate::screen::chunks::Chunks;
 
 /// The head of an answer.
@@ -19,6 +20,9 @@ pub(crate) struct Head {
     pub(crate) framing: Framing,
     /// Whether Sentry ends the connection after this answer.
     pub(crate) closes: bool,
+    /// What it says about rate limits; most answers say nothing.
+    rate_limits: Option<Box<str>>,
+    retry_after: Option<Box<str>>,
 }
 
 /// Where an answer's body ends.
@@ -75,7 +79,18 @@ impl Head {
             length,
             framing: seen.framing(status),
             closes: seen.closes || response.version == Some(0),
+            rate_limits: seen.rate_limits,
+            retry_after: seen.retry_after,
         }))
+    }
+
+    /// Returns what the answer says about rate limits.
+    pub(crate) fn told(&self) -> Told<'_> {
+        Told {
+            limits: self.rate_limits.as_deref(),
+            retry_after: self.retry_after.as_deref(),
+            is_refusal: self.status == StatusCode::TOO_MANY_REQUESTS,
+        }
     }
 }
 
@@ -94,6 +109,8 @@ fn write(status: StatusCode, response: &Response<'_, '_>, seen: &Seen, out: &mut
             | Meaning::Host
             | Meaning::ContentEncoding
             | Meaning::TransferEncoding
+            | Meaning::RateLimits
+            | Meaning::RetryAfter
             | Meaning::ForwardedFor
             | Meaning::ForwardedProto
             | Meaning::ForwardedHost => true,
@@ -138,6 +155,8 @@ struct Seen {
     length: Option<u64>,
     is_chunked: bool,
     closes: bool,
+    rate_limits: Option<Box<str>>,
+    retry_after: Option<Box<str>>,
 }
 
 impl Seen {
@@ -165,6 +184,12 @@ impl Seen {
             }
             Meaning::TransferEncoding => self.is_chunked = true,
             Meaning::Connection => self.closes |= has_token(value, b"close"),
+            Meaning::RateLimits => {
+                self.rate_limits = std::str::from_utf8(value).ok().map(Box::from)
+            }
+            Meaning::RetryAfter => {
+                self.retry_after = std::str::from_utf8(value).ok().map(Box::from)
+            }
             Meaning::Other
             | Meaning::Host
             | Meaning::ContentEncoding

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
 use event::EndpointKind;
-use http::uri::PathAndQuery;
+use spool::Framing;
 
-use super::fields::Coding;
+use super::fields::{self, Coding};
 use super::line::Line;
 use super::request::Request;
 use super::upstream::{Answer, Links};
@@ -15,8 +15,10 @@ use crate::answer;
 use crate::connection::Client;
 use crate::error::Fault;
 use crate::exchange::is_outage;
+use crate::keep::{Contents, Parcel, is_keepable};
+use crate::limits::Told;
 use crate::metrics::Outcome;
-use crate::screen::chunks;
+use crate::patience::{Answered, Asking, Attempt, Came, watched};
 use crate::tap::{Copied, Verdict};
 use crate::upstream::Upstream;
 use crate::worker::Worker;
@@ -29,26 +31,18 @@ pub(crate) async fn carry(
     request: Request,
 ) -> bool {
     let _in_flight = Rc::clone(worker).begin(Rc::clone(&client.activity));
-    let settings = Rc::clone(&request.settings);
-    let upstream = settings.upstreams.of(request.endpoint.project);
-
-    let limit = settings.config().upstream.response_timeout;
-    let sending = upstream
-        .links
-        .send(upstream.connector(), &request.bytes, request.started);
-    let asked = client.activity.within(limit, sending).await;
-    let asked = asked.unwrap_or(Err(Fault::Timeout));
+    let (verdict, reply) = ask(worker, client, &request).await;
     let took = request.started.elapsed();
     worker.metrics.upstream(took);
-
-    let (verdict, reply) = judge(worker, &request, asked);
-    let closes = request.seen.closes || client.activity.is_draining();
-    let goes_on = reply.give(worker, client, line, upstream, closes).await;
-
     worker
         .metrics
         .request(request.label, Outcome::Forwarded(verdict), took);
     tracing::debug!(endpoint = ?request.endpoint.kind, ?verdict, ?took, "request");
+
+    let closes = request.seen.closes || client.activity.is_draining();
+    let settings = Rc::clone(&request.settings);
+    let upstream = settings.upstreams.of(request.endpoint.project);
+    let goes_on = reply.give(worker, client, line, upstream, closes).await;
     hand_over(worker, client, request, verdict);
     goes_on && !closes
 }
@@ -59,17 +53,93 @@ enum Reply {
     Own(Vec<u8>),
 }
 
-fn judge(worker: &Worker, request: &Request, asked: Result<Answer, Fault>) -> (Verdict, Reply) {
-    let status = |answer: &Answer| answer.head.status;
-    let fault = match asked {
-        Ok(answer) if is_outage(request.endpoint.kind, status(&answer)) => {
-            Fault::Outage(status(&answer).as_u16())
-        }
-        Ok(answer) => return (Verdict::of_status(status(&answer)), Reply::Sentrys(answer)),
-        Err(fault) => fault,
+async fn ask(worker: &Rc<Worker>, client: &Client, request: &Request) -> (Verdict, Reply) {
+    let settings = &request.settings;
+    let connector = settings.upstreams.of(request.endpoint.project).connector();
+    let may_keep = is_keepable(request.endpoint.kind, &request.method);
+    let asking = Asking {
+        worker,
+        settings,
+        connector,
+        keeper: worker.keeper.as_ref().filter(|_| may_keep),
+        clock: Some(&client.activity),
     };
-    worker.log.lost(&fault);
-    (Verdict::Unreachable, Reply::Own(answer::lost_raw(&fault)))
+    match asking.ask(attempt(request), || pack(request)).await {
+        Came::Answer(answer) => {
+            if let Some(keeper) = &worker.keeper {
+                keeper.note(|| request.key(), answer.head.told());
+            }
+            (
+                Verdict::of_status(answer.head.status),
+                Reply::Sentrys(answer),
+            )
+        }
+        Came::Kept { id, key } => {
+            let limits = worker
+                .keeper
+                .as_ref()
+                .and_then(|keeper| keeper.limits.field(key, Instant::now()));
+            (
+                Verdict::Spooled,
+                Reply::Own(answer::kept_raw(id, limits.as_deref())),
+            )
+        }
+        Came::Lost(fault) => {
+            worker.log.lost(&fault);
+            (Verdict::Unreachable, Reply::Own(answer::lost_raw(&fault)))
+        }
+    }
+}
+
+/// Asks Sentry, with or without somebody who waits for it.
+fn attempt(request: &Request) -> Attempt<Answer> {
+    let (settings, bytes) = (Rc::clone(&request.settings), request.bytes.clone());
+    let (endpoint, now) = (request.endpoint, request.started);
+    let connector = settings.upstreams.of(endpoint.project).connector().clone();
+    watched(connector, async move {
+        let upstream = settings.upstreams.of(endpoint.project);
+        let answer = upstream
+            .links
+            .send(upstream.connector(), &bytes, now)
+            .await?;
+        let status = answer.head.status;
+        if is_outage(endpoint.kind, status) {
+            return Err(Fault::Outage(status.as_u16()));
+        }
+        Ok(answer)
+    })
+}
+
+impl Answered for Answer {
+    fn status(&self) -> u16 {
+        self.head.status.as_u16()
+    }
+
+    fn told(&self) -> Told<'_> {
+        self.head.told()
+    }
+}
+
+/// Packs a request up for the spool.
+fn pack(request: &Request) -> Parcel {
+    let body = request.data();
+    let framing = if request.seen.is_chunked {
+        Framing::Chunked
+    } else {
+        Framing::Length
+    };
+    let headers = fields::header_map(request.lines());
+    let contents = Contents {
+        endpoint: request.endpoint,
+        method: &request.method,
+        target: request.path_and_query(),
+        headers: &headers,
+        fields: request.fields(),
+        framing,
+        received_at: SystemTime::now() - request.started.elapsed(),
+        start: std::slice::from_ref(&body),
+    };
+    Parcel::new(contents, spool::Body::Memory(vec![body.clone()]))
 }
 
 impl Reply {
@@ -139,24 +209,17 @@ fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdic
     if !kind.carries_events() {
         return;
     }
-    let mut body = request.bytes.slice(request.body..);
-    if request.seen.is_chunked {
-        body = chunks::data_of(&body);
-    }
+    let body = request.data();
     if kind == EndpointKind::Envelope && !may_alert(worker, &request, &body) {
         return;
     }
-    let target = request.bytes.slice(request.target.clone());
-    let Ok(path_and_query) = PathAndQuery::from_maybe_shared(target) else {
-        return;
-    };
     let mut copy = worker.tap.copy(request.settings.config().tee.max_body);
     copy.add(body);
     let headers = request.coding_fields();
     let copied = Copied {
         endpoint: request.endpoint,
+        path_and_query: request.path_and_query(),
         method: request.method,
-        path_and_query,
         headers,
         received_at: SystemTime::now() - request.started.elapsed(),
         peer: client.peer.ip(),

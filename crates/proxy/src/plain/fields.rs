@@ -48,6 +48,8 @@ pub(crate) enum Meaning {
     HopByHop,
     ContentLength,
     TransferEncoding,
+    RateLimits,
+    RetryAfter,
     ForwardedFor,
     ForwardedProto,
     ForwardedHost,
@@ -63,7 +65,10 @@ impl Kept<'_> {
         for line in each_line(lines) {
             let (name, value) = split_field(line)?;
             match Meaning::of(name) {
-                Meaning::Other | Meaning::ContentLength => push_line(out, line),
+                Meaning::Other
+                | Meaning::ContentLength
+                | Meaning::RateLimits
+                | Meaning::RetryAfter => push_line(out, line),
                 Meaning::TransferEncoding => {
                     seen.is_chunked = true;
                     push_line(out, line);
@@ -158,6 +163,7 @@ impl Meaning {
             7 => is(b"trailer", Meaning::HopByHop).or_else(|| is(b"upgrade", Meaning::HopByHop)),
             10 => is(b"connection", Meaning::Connection)
                 .or_else(|| is(b"keep-alive", Meaning::HopByHop)),
+            11 => is(b"retry-after", Meaning::RetryAfter),
             14 => is(b"content-length", Meaning::ContentLength)
                 .or_else(|| is(b"http2-settings", Meaning::HopByHop)),
             15 => is(b"x-forwarded-for", Meaning::ForwardedFor),
@@ -168,6 +174,7 @@ impl Meaning {
                 .or_else(|| is(b"x-forwarded-proto", Meaning::ForwardedProto)),
             18 => is(b"proxy-authenticate", Meaning::HopByHop),
             19 => is(b"proxy-authorization", Meaning::HopByHop),
+            20 => is(b"x-sentry-rate-limits", Meaning::RateLimits),
             _ => None,
         };
         meaning.unwrap_or(Meaning::Other)

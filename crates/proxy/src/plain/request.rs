@@ -4,14 +4,15 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use event::Endpoint;
+use event::{Auth, Endpoint, PublicKey};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::fields::{self, Coding, Kept, Seen};
 use crate::connection::Client;
 use crate::memory::Held;
 use crate::route::{self, Asked, EndpointLabel, Found};
-use crate::screen::chunks::Chunks;
+use crate::screen::chunks::{self, Chunks};
 use crate::screen::head::{self, Follows};
 use crate::tap;
 use crate::worker::{Settings, Worker};
@@ -81,6 +82,8 @@ impl Measurer {
         let end = match rest {
             Rest::Length(end) => Some(*end).filter(|end| *end <= read.len()),
             Rest::Chunks(chunks, followed) => match chunks.advance(&read[*followed..]) {
+                // What is about one connection only would go on with the rest.
+                Ok(_) if chunks.has_extras() => return Measured::Other,
                 Ok(more) => {
                     *followed += more;
                     Some(*followed).filter(|_| chunks.is_done())
@@ -175,13 +178,47 @@ impl Request {
         })
     }
 
+    /// Returns the body without the framing of chunks.
+    pub(crate) fn data(&self) -> Bytes {
+        let body = self.bytes.slice(self.body..);
+        if self.seen.is_chunked {
+            return chunks::data_of(&body);
+        }
+        body
+    }
+
+    /// Returns the target as Sentry gets it.
+    pub(crate) fn path_and_query(&self) -> PathAndQuery {
+        PathAndQuery::from_maybe_shared(self.bytes.slice(self.target.clone()))
+            .expect("the router has read it as path and query")
+    }
+
+    /// Returns the lines of the fields as Sentry gets them, with the empty one.
+    pub(crate) fn lines(&self) -> &[u8] {
+        let head = &self.bytes[..self.body];
+        fields::split_line(head).map_or(head, |(_, lines)| lines)
+    }
+
+    /// Returns the fields as Sentry gets them.
+    pub(crate) fn fields(&self) -> Vec<(Bytes, Bytes)> {
+        let each = fields::each_line(self.lines()).filter_map(fields::split_field);
+        each.map(|(name, value)| (self.bytes.slice_ref(name), self.bytes.slice_ref(value)))
+            .collect()
+    }
+
+    /// Returns the key of the DSN, as far as the head tells.
+    pub(crate) fn key(&self) -> Option<PublicKey> {
+        let headers = fields::header_map(self.lines());
+        let target = self.path_and_query();
+        Auth::find(&headers, target.query(), self.endpoint.key).map(|auth| auth.key)
+    }
+
     /// Returns its `Content-Encoding` fields.
     pub(crate) fn coding_fields(&self) -> HeaderMap {
         if self.seen.coding == Coding::None {
             return HeaderMap::new();
         }
-        let lines = fields::split_line(&self.bytes[..self.body]).map(|(_, lines)| lines);
-        tap::needed(&fields::header_map(lines.unwrap_or_default()))
+        tap::needed(&fields::header_map(self.lines()))
     }
 }
 
@@ -195,7 +232,9 @@ fn read_request_line(line: &[u8]) -> Option<(Method, &str)> {
     };
     let target = std::str::from_utf8(words.next()?).ok()?;
     let is_http_11 = words.next()? == b"HTTP/1.1";
-    let is_plain = target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic());
+    let is_plain = target.starts_with('/')
+        && target.bytes().all(|byte| byte.is_ascii_graphic())
+        && PathAndQuery::try_from(target).is_ok();
     (is_http_11 && is_plain).then_some((method, target))
 }
 
@@ -269,6 +308,8 @@ mod tests {
             "POST / HTTP/1.1\nHost: a\n\n",
             "POST / HTTP/1.1\r\n\r\n",
             &format!("{HEAD}Transfer-Encoding: chunked\r\n\r\nx\r\n"),
+            &format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n0;a\r\n\r\n"),
+            &format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n"),
             &format!("{HEAD}Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc"),
             &long,
             &large,

@@ -60,6 +60,11 @@ impl Chunks {
         Ok(at)
     }
 
+    /// Returns whether there were extensions or trailers, which end at a proxy.
+    pub(crate) fn has_extras(&self) -> bool {
+        self.extra > 0
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         self.state == State::Done
     }
@@ -76,7 +81,10 @@ impl Chunks {
                 })
             }
             (State::Size { size, digits: 1.. }, b'\r') => Ok(State::SizeEnd { size }),
-            (State::Size { size, digits: 1.. }, b';') => Ok(State::Extension { size }),
+            (State::Size { size, digits: 1.. }, b';') => {
+                self.spend()?;
+                Ok(State::Extension { size })
+            }
             (State::Extension { size }, b'\r') => Ok(State::SizeEnd { size }),
             (State::Extension { .. } | State::Trailer, _) if is_text(byte) => self.spend(),
             (State::SizeEnd { size: 0 }, b'\n') => Ok(State::TrailerStart),
@@ -84,7 +92,10 @@ impl Chunks {
             (State::DataCr, b'\r') => Ok(State::DataLf),
             (State::DataLf, b'\n') => Ok(State::Size { size: 0, digits: 0 }),
             (State::TrailerStart, b'\r') => Ok(State::EndLf),
-            (State::TrailerStart, _) if byte.is_ascii_graphic() => Ok(State::Trailer),
+            (State::TrailerStart, _) if byte.is_ascii_graphic() => {
+                self.spend()?;
+                Ok(State::Trailer)
+            }
             (State::Trailer, b'\r') => Ok(State::TrailerEnd),
             (State::TrailerEnd, b'\n') => Ok(State::TrailerStart),
             (State::EndLf, b'\n') => Ok(State::Done),

@@ -1,9 +1,10 @@
 //! Opens connections to Sentry: name, TCP, the tunnel of an HTTP proxy, TLS, HTTP.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::sender::Sender;
 use super::stream::{Socket, Stream};
+use crate::breaker::{Breaker, Change};
 use crate::config::{HttpProxy, Origin, UpstreamConfig, UpstreamHttp};
 use crate::connection::LocalExecutor;
 use crate::error::{Fault, TlsError};
@@ -27,6 +29,7 @@ pub(crate) struct Connector {
     proxy: Option<HttpProxy>,
     tls: Option<Tls>,
     http: UpstreamHttp,
+    breaker: Arc<Breaker>,
 }
 
 #[derive(Clone)]
@@ -55,7 +58,28 @@ impl Connector {
             proxy: config.proxy.clone().filter(|_| origin.is_https()),
             tls,
             http: config.http,
+            breaker: Arc::default(),
         })
+    }
+
+    /// Returns what is known of whether the upstream is down; all threads know the same.
+    pub(crate) fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// Notes that the upstream has answered.
+    pub(crate) fn succeeded(&self) {
+        if let Some(Change::Closed(after)) = self.breaker.succeeded(Instant::now()) {
+            tracing::info!(upstream = %self.origin, ?after, "Sentry answers again");
+        }
+    }
+
+    /// Notes that the upstream has not answered.
+    pub(crate) fn failed(&self) {
+        let chance = RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64;
+        if self.breaker.failed(Instant::now(), chance).is_some() {
+            tracing::warn!(upstream = %self.origin, "Sentry does not answer: it is asked now and then until it does");
+        }
     }
 
     pub(crate) fn origin(&self) -> &Origin {

@@ -7,6 +7,7 @@ mod authority;
 mod early;
 mod forwarding;
 mod http2;
+mod keep;
 mod limits;
 mod message;
 mod outage;

@@ -166,3 +166,33 @@ async fn ends_the_connection_when_the_client_wants_it() {
     assert_eq!(answer.header("connection"), Some("close"));
     assert!(client.rest().await.is_empty());
 }
+
+#[tokio::test]
+async fn requests_may_be_cut_anywhere() {
+    let mut sentry = Sentry::answering(OK).await;
+    let proxy = start(sentry.address);
+    let chunked = "POST /api/1/store/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nT: 1\r\n\r\n\r\n";
+    let requests = [
+        post("/api/1/store/", b"{}"),
+        post("/api/1/store/", b"12345"),
+        chunked.as_bytes().to_vec(),
+        post("/api/1/store/", b"{}"),
+    ]
+    .concat();
+
+    for cut in 1..requests.len() {
+        let mut client = proxy.connect().await;
+        client.stream.set_nodelay(true).unwrap();
+        client.send(&requests[..cut]).await;
+        // Gives the proxy the chance to read so much and no more; it must not matter whether it does.
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        client.send(&requests[cut..]).await;
+
+        for body in [&b"{}"[..], b"12345", b"abcd", b"{}"] {
+            assert_eq!(client.read().await.unwrap().status(), 200, "{cut}");
+            let arrived = sentry.request().await;
+            assert_eq!(arrived.body, body, "{cut} {arrived:?}");
+        }
+    }
+}

@@ -47,7 +47,18 @@ impl Sentry {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Sentry::at("127.0.0.1:0".parse().unwrap(), script).await
+    }
+
+    /// Runs a script for each connection to an address.
+    pub(crate) async fn at<F>(
+        address: SocketAddr,
+        script: impl Fn(TcpStream, mpsc::UnboundedSender<Message>) -> F + Send + 'static,
+    ) -> Sentry
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (recorder, requests) = mpsc::unbounded_channel();
         let connections = Arc::new(AtomicUsize::new(0));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use proxy::{Captures, Config, Metrics, Proxy, Running, channel};
+use spool::Queue;
 
 use crate::message::Connection;
 
@@ -32,6 +33,24 @@ pub(crate) fn start_tapped(
     memory: usize,
     change: impl FnOnce(&mut Config),
 ) -> Started {
+    launch(sentry, memory, None, change)
+}
+
+/// Starts a proxy with a spool.
+pub(crate) fn start_keeping(
+    sentry: SocketAddr,
+    queue: &Queue,
+    change: impl FnOnce(&mut Config),
+) -> Started {
+    launch(sentry, 64 << 20, Some(queue.clone()), change)
+}
+
+fn launch(
+    sentry: SocketAddr,
+    memory: usize,
+    queue: Option<Queue>,
+    change: impl FnOnce(&mut Config),
+) -> Started {
     let mut config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         threads: 1,
@@ -45,10 +64,11 @@ pub(crate) fn start_tapped(
     let metrics = Arc::new(Metrics::new());
     let mut registry = Registry::with_prefix("sentry_notice");
     metrics.register(&mut registry);
-    let running = Proxy::bind(config.clone(), tap, metrics)
-        .unwrap()
-        .start()
-        .unwrap();
+    let mut proxy = Proxy::bind(config.clone(), tap, metrics).unwrap();
+    if let Some(queue) = queue {
+        proxy = proxy.keep_in(queue);
+    }
+    let running = proxy.start().unwrap();
     Started {
         address: running.local_addr(),
         captures,

@@ -1,0 +1,341 @@
+//! Sends what the spool holds to Sentry: oldest first for each project, as fast as Sentry takes it and no faster.
+//!
+//! It runs on a thread of its own with connections of its own, so that live traffic goes first.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use event::refresh::refresh_sent_at;
+use event::{Categories, ProjectId, PublicKey};
+use spool::{Claim, Content, Lane, LoadError};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+
+use self::send::{Outgoing, send};
+use crate::config::Config;
+use crate::keep::{Keeper, Kept, Settled};
+use crate::metrics::Metrics;
+use crate::plan::Plan;
+use crate::server::Command;
+use crate::worker::Settings;
+
+mod send;
+
+/// The replay of one process.
+pub(crate) struct Replay {
+    settings: Rc<Settings>,
+    keeper: Arc<Keeper>,
+    metrics: Arc<Metrics>,
+    projects: HashMap<Option<u64>, Project>,
+    /// How often Sentry broke on a request.
+    failures: HashMap<u64, u32>,
+}
+
+/// What one project's requests do.
+#[derive(Debug, Default)]
+struct Project {
+    under_way: usize,
+    /// How long Sentry took for the last one.
+    took: Duration,
+    /// Not before then.
+    not_before: Option<Instant>,
+}
+
+/// How sending one request ended.
+struct Sent {
+    project: Option<u64>,
+    sequence: u64,
+    settled: Settled,
+    took: Duration,
+}
+
+impl Replay {
+    pub(crate) fn new(plan: Arc<Plan>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> Replay {
+        Replay {
+            settings: Settings::new(plan),
+            keeper,
+            metrics,
+            projects: HashMap::new(),
+            failures: HashMap::new(),
+        }
+    }
+
+    /// Works until told to stop; then lets what is under way finish for as long as there is grace.
+    pub(crate) async fn run(mut self, mut commands: watch::Receiver<Command>) {
+        let mut sending = JoinSet::new();
+        let grace = loop {
+            self.start(&mut sending);
+            let wake = self.wake(Instant::now());
+            tokio::select! {
+                Some(sent) = sending.join_next(), if !sending.is_empty() => self.note(sent.ok()),
+                () = self.keeper.queue.changed() => {}
+                () = sleep_until(wake.into()) => {}
+                changed = commands.changed() => {
+                    match changed.ok().map(|()| commands.borrow_and_update().clone()) {
+                        Some(Command { plan, grace: None }) => self.settings = Settings::new(plan),
+                        Some(Command { grace: Some(grace), .. }) => break grace,
+                        None => break Duration::ZERO,
+                    }
+                }
+            }
+        };
+        let finished = async { while sending.join_next().await.is_some() {} };
+        let _ = timeout(grace, finished).await;
+    }
+
+    /// Starts as many requests as may go.
+    fn start(&mut self, sending: &mut JoinSet<Sent>) {
+        while sending.len() < UNDER_WAY {
+            let now = Instant::now();
+            let lane = RefCell::new(None);
+            let claim = self.keeper.queue.claim(|candidate| {
+                let may_go = self.may_go(candidate, now);
+                if may_go {
+                    lane.replace(Some(candidate.clone()));
+                }
+                may_go
+            });
+            let (Some(claim), Some(lane)) = (claim, lane.take()) else {
+                return;
+            };
+            let upstream = self
+                .settings
+                .upstreams
+                .of(lane.project.map(ProjectId::from));
+            if !upstream.connector().breaker().allows(now) {
+                return claim.release();
+            }
+            self.projects.entry(lane.project).or_default().under_way += 1;
+            let one = One {
+                settings: Rc::clone(&self.settings),
+                keeper: Arc::clone(&self.keeper),
+                lane,
+                failures: self.failures.get(&claim.sequence()).copied().unwrap_or(0),
+            };
+            sending.spawn_local(one.send(claim));
+        }
+    }
+
+    fn may_go(&self, lane: &Lane, now: Instant) -> bool {
+        let upstream = self
+            .settings
+            .upstreams
+            .of(lane.project.map(ProjectId::from));
+        if upstream.connector().breaker().next_try(now).is_some() {
+            return false;
+        }
+        if let Some(project) = self.projects.get(&lane.project) {
+            let is_held = project.not_before.is_some_and(|until| until > now);
+            if is_held || project.under_way >= project.width() {
+                return false;
+            }
+        }
+        let limited = self.keeper.limits.in_force(key_of(lane), now);
+        !limited.meets(Categories::from_bits(lane.categories))
+    }
+
+    fn note(&mut self, sent: Option<Sent>) {
+        // A task that panicked has dropped its claim; its project is wide enough to go on.
+        let Some(sent) = sent else { return };
+        self.metrics.replayed(sent.settled);
+        let project = self.projects.entry(sent.project).or_default();
+        project.under_way = project.under_way.saturating_sub(1);
+        project.took = sent.took;
+        if sent.settled == Settled::Failed {
+            *self.failures.entry(sent.sequence).or_default() += 1;
+            project.not_before = Some(Instant::now() + PAUSE);
+        } else {
+            self.failures.remove(&sent.sequence);
+        }
+        if project.under_way == 0 && project.not_before.is_none() && self.projects.len() > MANY {
+            self.projects.remove(&sent.project);
+        }
+    }
+
+    /// Returns when to look again though nothing happens.
+    fn wake(&self, now: Instant) -> Instant {
+        let tries = self
+            .settings
+            .upstreams
+            .all()
+            .filter_map(|upstream| upstream.connector().breaker().next_try(now));
+        let pauses = self
+            .projects
+            .values()
+            .filter_map(|project| project.not_before)
+            .filter(|until| *until > now);
+        let limit = self.keeper.limits.next_end(now);
+        tries
+            .chain(pauses)
+            .chain(limit)
+            .min()
+            .unwrap_or(now + IDLE)
+            .min(now + IDLE)
+    }
+}
+
+impl Project {
+    /// One request at a time keeps the order on arrival. Only where an answer takes long would that be too slow: there, some
+    /// are started one after the other and go side by side.
+    fn width(&self) -> usize {
+        if self.took < FAR { 1 } else { SIDE_BY_SIDE }
+    }
+}
+
+/// One request on its way.
+struct One {
+    settings: Rc<Settings>,
+    keeper: Arc<Keeper>,
+    lane: Lane,
+    failures: u32,
+}
+
+impl One {
+    async fn send(self, claim: Claim) -> Sent {
+        let started = Instant::now();
+        let (project, sequence) = (self.lane.project, claim.sequence());
+        let settled = self.carry(claim).await;
+        Sent {
+            project,
+            sequence,
+            settled,
+            took: started.elapsed(),
+        }
+    }
+
+    async fn carry(&self, claim: Claim) -> Settled {
+        let mut request = match claim.load().await {
+            Ok(request) => request,
+            Err(LoadError::Damaged) => {
+                tracing::error!("a request in the spool is damaged, and lost");
+                return Settled::Damaged;
+            }
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "cannot read a request from the spool for the moment");
+                claim.release();
+                return Settled::Failed;
+            }
+        };
+        let config = self.settings.config();
+        refresh(&mut request, config);
+        let outgoing = Outgoing {
+            settings: Rc::clone(&self.settings),
+            project: self.lane.project.map(ProjectId::from),
+            request,
+        };
+        let kept = Kept {
+            claim,
+            id: None,
+            key: key_of(&self.lane),
+        };
+        let limit = config.upstream.response_timeout;
+        let upstream = self
+            .settings
+            .upstreams
+            .of(self.lane.project.map(ProjectId::from));
+        match timeout(limit, send(outgoing)).await {
+            Ok(Ok(answer)) => {
+                upstream.connector().succeeded();
+                self.keeper.note(|| kept.key, answer.told());
+                self.settle(kept, answer.status)
+            }
+            Ok(Err(fault)) => {
+                let error: &dyn std::error::Error = &fault;
+                tracing::debug!(error, "Sentry did not take a request from the spool");
+                upstream.connector().failed();
+                Settled::Failed
+            }
+            Err(_) => {
+                upstream.connector().failed();
+                Settled::Failed
+            }
+        }
+    }
+
+    /// Ends a request by Sentry's answer. One on which Sentry breaks again and again would keep the others for ever.
+    fn settle(&self, kept: Kept, status: u16) -> Settled {
+        let is_hopeless = status >= 500 && self.failures + 1 >= TRIES;
+        let settled = if is_hopeless {
+            kept.claim.refuse(status);
+            Settled::Refused
+        } else {
+            kept.settle(status)
+        };
+        if settled == Settled::Refused {
+            let project = self.lane.project;
+            tracing::error!(
+                status,
+                project,
+                "Sentry refused a request from the spool: it is kept aside"
+            );
+        }
+        settled
+    }
+}
+
+/// Moves the time at which an envelope says it was sent, if it has been here for so long that Sentry would shift its timestamps.
+fn refresh(request: &mut spool::Request, config: &Config) {
+    let kept = SystemTime::now()
+        .duration_since(request.head.received_at)
+        .unwrap_or_default();
+    let Content::Memory(body) = &request.body else {
+        return;
+    };
+    if !config.refresh_sent_at || kept < STALE {
+        return;
+    }
+    let Ok(mut headers) = request.head.header_map() else {
+        return;
+    };
+    let Some(moved) = refresh_sent_at(&mut headers, std::slice::from_ref(body), kept, REFRESHED)
+    else {
+        return;
+    };
+    let coding = headers.get(http::header::CONTENT_ENCODING).cloned();
+    for (name, value) in &mut request.head.fields {
+        if name.eq_ignore_ascii_case(b"content-length") {
+            *value = moved.len().to_string().into();
+        } else if let (true, Some(coding)) =
+            (name.eq_ignore_ascii_case(b"content-encoding"), &coding)
+        {
+            *value = bytes::Bytes::copy_from_slice(coding.as_bytes());
+        }
+    }
+    request.body = Content::Memory(moved);
+}
+
+fn key_of(lane: &Lane) -> Option<PublicKey> {
+    PublicKey::parse(lane.key.as_deref()?)
+}
+
+/// Requests under way at once, over all projects.
+const UNDER_WAY: usize = 16;
+
+/// The same for one project, where Sentry is far.
+const SIDE_BY_SIDE: usize = 8;
+
+/// From how long an answer takes on, Sentry is far.
+const FAR: Duration = Duration::from_millis(10);
+
+/// How long a project waits after one of its requests failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a request is tried on which Sentry breaks by itself.
+const TRIES: u32 = 5;
+
+/// How often to look when nothing happens.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// How long after it came an envelope's `sent_at` is moved: Sentry shifts timestamps from 55 minutes on.
+const STALE: Duration = Duration::from_secs(50 * 60);
+
+/// Decoded bytes of an envelope of which `sent_at` is moved.
+const REFRESHED: usize = 64 << 20;
+
+/// Projects that are remembered though none of their requests is under way.
+const MANY: usize = 1000;

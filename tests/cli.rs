@@ -393,7 +393,14 @@ struct RunningProxy {
 
 impl RunningProxy {
     fn start(arguments: &[&str]) -> Self {
-        Self::watch(command(arguments).spawn().unwrap())
+        // No spool, which would be made where the tests run.
+        let mut command = command(arguments);
+        Self::watch(
+            command
+                .env("SENTRY_NOTICE__SPOOL__DIR", "")
+                .spawn()
+                .unwrap(),
+        )
     }
 
     fn watch(mut child: Child) -> Self {

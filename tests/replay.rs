@@ -73,6 +73,7 @@ impl Replay {
         config.admin.listen = config.proxy.listen;
         config.proxy.upstream.url = sentry.url().parse().unwrap();
         config.proxy.tunnel_path = Some("/tunnel".to_owned());
+        config.spool = None;
         let app = App::new(config).await.unwrap();
         let address = app.address();
         let (stop, stopped) = oneshot::channel();

@@ -21,7 +21,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts everything; `settings` is TOML that is added at the end of the configuration.
+    /// Starts everything; `settings` is TOML that is added at the end of the configuration. There is no spool unless they
+    /// name one.
     pub(crate) async fn start(settings: &str) -> Self {
         let sentry = FakeSentry::start().await.unwrap();
         let robots = RobotSimulator::start([Robot::new("token").secret("SEC1")])
@@ -78,8 +79,14 @@ impl Stage {
 }
 
 fn configure(sentry: &str, robot: &str, settings: &str) -> Config {
+    let spool = if settings.contains("[spool]") {
+        ""
+    } else {
+        "spool.dir = \"\""
+    };
     let text = format!(
         r#"listen = "127.0.0.1:0"
+{spool}
 admin.listen = "127.0.0.1:0"
 upstream.url = "{sentry}"
 alert.robot = "oncall"

@@ -30,6 +30,8 @@ pub use self::problem::{Origin, Problem};
 pub struct Config {
     /// The forwarding side.
     pub proxy: proxy::Config,
+    /// Where requests are kept that Sentry does not take; `None` loses them.
+    pub spool: Option<spool::Config>,
     /// What is copied into the alert pipeline.
     pub tee: TeeConfig,
     /// Which events are the same issue.
@@ -98,7 +100,7 @@ pub enum LogFormat {
 impl TeeConfig {
     /// Returns whether events of a request with this verdict may alert.
     ///
-    /// As long as nothing is spooled, a request that Sentry did not answer stands where a spooled one will stand.
+    /// A request that could not even be spooled counts as one that was: Sentry is down all the same.
     pub fn may_alert(&self, verdict: Verdict) -> bool {
         let wanted = match verdict {
             Verdict::Accepted => AlertOn::Accepted,
@@ -114,6 +116,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             proxy: proxy::Config::default(),
+            spool: Some(spool::Config::new(forwarding::SPOOL_DIR)),
             tee: TeeConfig::default(),
             grouping: grouping::Config::default(),
             alert: alert::Config::default(),

@@ -9,8 +9,14 @@ mod pipeline;
 mod process;
 mod settings;
 mod shutdown;
+mod spool_metrics;
 
 pub use event::{Dsn, ProjectId};
+
+/// What can be done with the directory of a spool from outside.
+pub mod spool {
+    pub use ::spool::{Exported, Inspection, OpenError, Which, drop_requests, export, inspect};
+}
 
 pub use crate::config::{Config, Loaded, Problem, Sources};
 pub use crate::process::{App, StartError, Stopped};

@@ -10,6 +10,7 @@ use alert::{Clock, Engine, Notifier, Outbox};
 use dingtalk::HttpSettings;
 use prometheus_client::registry::Registry;
 use proxy::{Captures, Proxy};
+use spool::Queue;
 use state::{Memory, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
+use crate::spool_metrics::SpoolMetrics;
 
 /// A proxy with its alert pipeline and admin pages, bound to its addresses and ready to run.
 pub struct App {
@@ -29,6 +31,7 @@ pub struct App {
     deliveries: Deliveries,
     settings: Settings,
     retention: Duration,
+    spool: Option<Queue>,
 }
 
 /// Why a process cannot start. Trying again helps once the address is free.
@@ -37,6 +40,9 @@ pub enum StartError {
     /// The proxy's own parts cannot start.
     #[error(transparent)]
     Proxy(#[from] proxy::BindError),
+    /// The spool cannot be opened.
+    #[error(transparent)]
+    Spool(#[from] spool::OpenError),
     /// The admin pages' address cannot be bound.
     #[error("cannot listen on {address} for the admin pages")]
     Admin {
@@ -55,6 +61,16 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// Returns what the operator can do about it, where the error itself does not say.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            StartError::Spool(error) => Some(error.hint()),
+            StartError::Proxy(_) | StartError::Admin { .. } | StartError::Robot { .. } => None,
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopped {
@@ -66,7 +82,7 @@ impl App {
     /// Binds every address and builds every part; nothing is served yet. Needs a tokio runtime.
     ///
     /// # Errors
-    /// When an address cannot be bound or a robot's client cannot be built.
+    /// When an address cannot be bound, the spool cannot be opened or a robot's client cannot be built.
     pub async fn new(config: Config) -> Result<Self, StartError> {
         install_crypto();
         let mut registry = Registry::with_prefix("sentry_notice");
@@ -86,7 +102,12 @@ impl App {
         let pipeline = Pipeline::new(settings.reading(), engine, alert_metrics);
 
         let (tap, captures) = proxy::tap::channel(config.tee.memory);
-        let proxy = Proxy::bind(config.proxy, tap, proxy_metrics)?;
+        let mut proxy = Proxy::bind(config.proxy, tap, proxy_metrics)?;
+        let spool = config.spool.map(Queue::open).transpose()?;
+        if let Some(queue) = &spool {
+            registry.register_collector(Box::new(SpoolMetrics(queue.clone())));
+            proxy = proxy.keep_in(queue.clone());
+        }
         let address = config.admin.listen;
         let admin_listener = TcpListener::bind(address)
             .await
@@ -109,6 +130,7 @@ impl App {
             deliveries,
             settings,
             retention: config.retention,
+            spool,
         })
     }
 
@@ -154,6 +176,9 @@ impl App {
         ready.set(false);
         proxy.shutdown(grace);
         proxy.stopped().await;
+        if let Some(queue) = self.spool {
+            queue.close().await;
+        }
         // The taps went with the proxy's threads, so the pipeline ends when it has taken every copy.
         if tokio::time::timeout(grace, &mut pipeline).await.is_err() {
             pipeline.abort();

@@ -89,6 +89,7 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
     let differs = [
         ("robot", old.robots != new.robots),
         ("admin", old.admin != new.admin),
+        ("spool", old.spool != new.spool),
         ("tee.memory", old.tee.memory != new.tee.memory),
         ("state.retention", old.retention != new.retention),
         ("log", old.log != new.log),

@@ -39,6 +39,46 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Print the DSN to give to the SDK, so that it sends through the proxy.
     Dsn(DsnArguments),
+    /// Look into the directory in which requests wait for Sentry, also of a proxy that is stopped.
+    ///
+    /// Exits with 0 when it was done, 1 when not.
+    Spool(SpoolArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SpoolArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgument,
+    /// The spool's directory; the configuration's `spool.dir` when not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: SpoolCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// Say how much waits, for which projects and for how long, what Sentry refused and what is damaged
+    Stats {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write every request into a directory, one file each, as HTTP messages; changes nothing in the spool
+    Export {
+        /// The directory; made if it is missing
+        #[arg(value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Remove requests for good; the proxy has to be stopped
+    Drop {
+        /// Remove only those that Sentry refused
+        #[arg(long)]
+        refused: bool,
+        /// Do it; without this, only say what would be removed
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]

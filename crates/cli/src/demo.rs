@@ -3,6 +3,7 @@
 mod verdict;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +33,8 @@ async fn play(arguments: &DemoArguments) -> Result<ExitCode, ExitCode> {
     let robots = RobotSimulator::start([robot])
         .await
         .map_err(|error| fail(&error))?;
-    let app = start(arguments, &sentry, &robots).await?;
+    let spool = tempfile::tempdir().map_err(|error| fail(&error))?;
+    let app = start(arguments, &sentry, &robots, spool.path()).await?;
     let (address, admin) = (app.address(), app.admin_address());
     introduce(address, admin);
 
@@ -67,8 +69,9 @@ async fn start(
     arguments: &DemoArguments,
     sentry: &FakeSentry,
     robots: &RobotSimulator,
+    spool: &Path,
 ) -> Result<App, ExitCode> {
-    let config = configure(arguments, &sentry.url(), &robots.url(TOKEN));
+    let config = configure(arguments, &sentry.url(), &robots.url(TOKEN), spool);
     let sources = Sources {
         text: Some(("demo".to_owned(), config)),
         ..Sources::default()
@@ -84,12 +87,13 @@ async fn start(
     })
 }
 
-fn configure(arguments: &DemoArguments, sentry: &str, robot: &str) -> String {
+fn configure(arguments: &DemoArguments, sentry: &str, robot: &str, spool: &Path) -> String {
     let DemoArguments {
         listen, language, ..
     } = arguments;
     format!(
         r#"listen = "{listen}"
+spool.dir = {spool:?}
 upstream.url = "{sentry}"
 admin.listen = "127.0.0.1:0"
 sentry.url = "https://sentry.example.com"

@@ -8,6 +8,7 @@ mod render;
 mod report;
 mod run;
 mod send_test;
+mod spool;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Render(arguments) => render::render(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Dsn(arguments) => dsn::dsn(&arguments),
+        Command::Spool(arguments) => spool::spool(&arguments),
     }
 }
 

@@ -79,7 +79,13 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
     let scheme = scheme(&config);
     let app = match App::new(config).await {
         Ok(app) => app,
-        Err(error) => return fail(&error),
+        Err(error) => {
+            let code = fail(&error);
+            if let Some(hint) = error.hint() {
+                say(format!("    hint: {hint}"));
+            }
+            return code;
+        }
     };
     say(format!("listening on {scheme}://{}", app.address()));
     say(format!("admin on http://{}", app.admin_address()));

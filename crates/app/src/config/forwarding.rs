@@ -1,14 +1,18 @@
 //! Reads the tables about forwarding: `[upstream]`, `[forward]`, `[tunnel]`, `[tls]`, `[spool]`.
 
 use proxy::config::{
-    ClientIp, ForwardConfig, HttpProxy, KeyPair, Origin, UpstreamConfig, UpstreamHttp,
+    ClientIp, ForwardConfig, HttpProxy, KeyPair, Origin, Patience, UpstreamConfig, UpstreamHttp,
     UpstreamRoute,
 };
 
+use spool::Durability;
+
+use super::Config;
 use super::problem::Wrong;
 use super::secret::Environment;
 use super::section::Section;
-use super::units::{boolean, choice, list, size, text};
+use super::tree::Node;
+use super::units::{boolean, choice, duration, list, size, text};
 use super::values::{bytes, file, origin, positive, project_id, public_key};
 
 pub(super) fn upstream(
@@ -96,9 +100,9 @@ fn https_proxy(section: &Section, url: &Origin, environment: &Environment) -> Op
 }
 
 pub(super) fn forward(mut section: Section, defaults: ForwardConfig) -> ForwardConfig {
-    section.later("patience", "the SDK always waits for Sentry's own answer");
     let max_body = section.read("max_body", defaults.max_body, size);
     let forward = ForwardConfig {
+        patience: section.read("patience", defaults.patience, patience),
         buffer: bytes(&mut section, "buffer", defaults.buffer),
         max_body,
         client_ip: section.read(
@@ -139,15 +143,37 @@ pub(super) fn tls(mut section: Section) -> Option<KeyPair> {
     pair
 }
 
-pub(super) fn spool(mut section: Section) {
-    for key in ["dir", "max_size", "max_age", "fsync", "refresh_sent_at"] {
-        section.later(
-            key,
-            "what Sentry does not answer is refused with 503, not kept",
-        );
-    }
+/// Reads where and how requests are kept that Sentry does not take; `dir = ""` switches that off.
+pub(super) fn spool(mut section: Section, config: &mut Config) {
+    let defaults = spool::Config::new(SPOOL_DIR);
+    let dir = section.read("dir", SPOOL_DIR.to_owned(), text);
+    let durability = if section.read("fsync", true, boolean) {
+        Durability::PowerLoss
+    } else {
+        Durability::ProcessEnd
+    };
+    let spool = spool::Config {
+        dir: dir.clone().into(),
+        max_size: section.read("max_size", defaults.max_size, size),
+        max_age: section.read("max_age", defaults.max_age, positive),
+        durability,
+    };
+    let refresh = config.proxy.refresh_sent_at;
+    config.proxy.refresh_sent_at = section.read("refresh_sent_at", refresh, boolean);
+    config.spool = Some(spool).filter(|_| !dir.is_empty());
     section.finish();
 }
+
+/// Reads a time, or "off": the client waits for Sentry however long it takes.
+fn patience(node: &Node) -> Result<Patience, Wrong> {
+    match text(node) {
+        Ok(text) if text == "off" => Ok(Patience::Off),
+        _ => duration(node).map(Patience::For),
+    }
+}
+
+/// Where requests are kept unless the configuration says otherwise.
+pub(super) const SPOOL_DIR: &str = "data/spool";
 
 const HTTP: [(&str, UpstreamHttp); 3] = [
     ("1.1", UpstreamHttp::Http1),

@@ -28,7 +28,7 @@ pub(super) fn config(mut root: Section, environment: &Environment) -> Config {
     config.proxy.forward = forward(root.section("forward"), defaults.proxy.forward.clone());
     config.proxy.tunnel_path = tunnel(root.section("tunnel"));
     config.proxy.tls = tls(root.section("tls"));
-    spool(root.section("spool"));
+    spool(root.section("spool"), &mut config);
     tee(root.section("tee"), &mut config);
     config.retention = state(root.section("state"), defaults.retention);
     config.robots = robots(root.section("robot"), environment);

@@ -220,12 +220,12 @@ fn admin_pages_beyond_loopback_want_a_token() {
 #[test]
 fn known_keys_without_effect_are_accepted_and_named() {
     let loaded = read(&format!(
-        "{MINIMAL}\n[spool]\ndir = \"data/spool\"\n[state]\nkind = \"redis\"\nurl = \"redis://x\"\n[[alert.route]]\nrobot = \"x\"\n"
+        "{MINIMAL}\n[state]\nkind = \"redis\"\nurl = \"redis://x\"\n[[alert.route]]\nrobot = \"x\"\n"
     ))
     .unwrap();
 
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    for key in ["spool.dir", "state.kind", "state.url", "alert.route"] {
+    for key in ["state.kind", "state.url", "alert.route"] {
         assert!(
             warnings
                 .iter()

@@ -134,7 +134,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that only some of ours may use.
-const OWNERS: [(&str, &[&str]); 22] = [
+const OWNERS: [(&str, &[&str]); 21] = [
     ("anyhow", &["cli"]),
     ("askama", &["admin"]),
     ("axum", &["admin"]),
@@ -142,7 +142,6 @@ const OWNERS: [(&str, &[&str]); 22] = [
     ("brotli", &["event"]),
     ("brotli-decompressor", &["event"]),
     ("clap", &["cli"]),
-    ("dashmap", &["state"]),
     ("flate2", &["event", "testkit"]),
     ("hmac", &["dingtalk", "testkit"]),
     ("hyper", &["proxy", "admin", "testkit"]),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use state::{Mute, Seen};
+use state::{Mute, Scope, Seen};
 
 use crate::Rule;
 
@@ -15,13 +15,13 @@ pub fn decide(rule: &Rule, seen: &Seen, mutes: &[Mute], now: SystemTime) -> Deci
     }
     if let Some(mute) = mutes
         .iter()
-        .find(|mute| mute.issue == seen.issue && mute.is_active(now))
+        .find(|mute| mute.scope == Scope::Issue(seen.issue) && mute.is_active(now))
     {
         return Decision::Hold(Hold::Muted {
             by: mute.by.clone(),
         });
     }
-    let Some(said) = seen.said else {
+    let Some(said) = seen.routes.first().and_then(|route| route.said) else {
         return Decision::Say(Reason::FirstSeen, rule.repeat);
     };
     // A clock set back since then must not silence an issue for longer than the rule says.
@@ -84,7 +84,7 @@ pub enum Hold {
 
 #[cfg(test)]
 mod tests {
-    use state::{IssueKey, Said};
+    use state::{IssueHash, IssueKey, RouteKey, RouteSeen, Said};
 
     use super::*;
 
@@ -150,23 +150,39 @@ mod tests {
 
     fn seen(said: Option<u64>) -> Seen {
         Seen {
-            issue: IssueKey::new("1", "a"),
+            issue: key("a"),
             events: 2,
-            events_since_said: 1,
             users: 0,
+            are_users_exact: true,
             first_seen: at(0),
             last_seen: at(0),
+            is_duplicate: false,
+            routes: vec![route(said)],
+        }
+    }
+
+    fn route(said: Option<u64>) -> RouteSeen {
+        RouteSeen {
+            route: RouteKey(0),
             said: said.map(|seconds| Said {
                 at: at(seconds),
                 silence: HOUR,
+                is_burst_told: false,
+                is_stopped: false,
             }),
-            is_duplicate: false,
+            is_claimed: false,
+            events_since_said: 1,
+            previous: None,
+            is_new_release: false,
+            in_events: 0,
+            in_users: 0,
+            in_burst: 0,
         }
     }
 
     fn other() -> Seen {
         Seen {
-            issue: IssueKey::new("1", "b"),
+            issue: key("b"),
             ..seen(None)
         }
     }
@@ -174,11 +190,16 @@ mod tests {
     fn mute(until: Option<u64>) -> Mute {
         Mute {
             id: "1".to_owned(),
-            issue: IssueKey::new("1", "a"),
+            scope: Scope::Issue(key("a")),
+            since: at(0),
             until: until.map(at),
             by: "cli".to_owned(),
             comment: String::new(),
         }
+    }
+
+    fn key(hash: &str) -> IssueKey {
+        IssueKey::new(1, IssueHash::of(hash))
     }
 
     fn at(seconds: u64) -> SystemTime {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use event::endpoint::ProjectId;
 use event::model::Event;
 use grouping::Group;
-use state::{Said, Seen, Sighting, Store, Unavailable};
+use state::{Claim, IssueHash, Parcel, RouteKey, Seen, Sighting, Store, Unavailable, Watch, Word};
 use tokio::sync::watch;
 
 use crate::decide::{Decision, Reason, decide};
@@ -76,31 +76,60 @@ impl Engine {
             Decision::Say(reason, silence) => (reason, silence),
             Decision::Hold(hold) => return Ok(Outcome::Held(hold)),
         };
+        let alert = sight.alert(config, &seen, reason, now);
+        match self.claim(config, &seen, &alert, silence, now).await? {
+            Claim::Taken => return Ok(Outcome::AlreadyClaimed),
+            Claim::Full => return Ok(Outcome::OutboxFull),
+            Claim::Won => {}
+        }
         if config.robots.is_empty() {
-            let said = Said { at: now, silence };
-            self.store.settle(&seen.issue, Some(&said)).await?;
             return Ok(Outcome::NoRobot);
         }
-        if !self.store.claim(&seen.issue, LEASE, now).await? {
-            return Ok(Outcome::AlreadyClaimed);
-        }
-        let alert = sight.alert(config, &seen, reason, now);
-        if self.outbox.push(alert, silence, &config.robots) {
-            return Ok(Outcome::Queued(reason));
-        }
-        self.store.settle(&seen.issue, None).await?;
-        Ok(Outcome::OutboxFull)
+        self.outbox.push(alert, &config.robots);
+        Ok(Outcome::Queued(reason))
+    }
+
+    async fn claim(
+        &self,
+        config: &Config,
+        seen: &Seen,
+        alert: &Alert,
+        silence: Duration,
+        now: SystemTime,
+    ) -> Result<Claim, Unavailable> {
+        let word = Word {
+            issue: seen.issue,
+            route: ROOT,
+            after: seen.routes[0].said.map(|said| said.at),
+            silence,
+            is_burst_told: false,
+            is_stopped: false,
+        };
+        let parcel = Parcel {
+            id: &alert.id,
+            word: Some(word),
+            robots: &config.robots,
+            priority: 0,
+            gather_until: None,
+            late_after: silence,
+            payload: &[],
+        };
+        self.store.claim(&parcel, now).await
     }
 
     async fn observe(&self, sight: &Sight<'_>, now: SystemTime) -> Result<Seen, Unavailable> {
         let user = sight.event.user.as_ref().and_then(|user| user.key());
-        let project = sight.project.to_string();
+        let hashes = sight.group.hashes.iter();
+        let hashes: Vec<IssueHash> = hashes.map(|hash| IssueHash::of(hash)).collect();
         let sighting = Sighting {
-            project: &project,
-            hashes: &sight.group.hashes,
+            project: sight.project.value(),
+            hashes: &hashes,
             event_id: sight.event.id.map(|id| id.0),
             user: user.map(AsRef::as_ref),
+            release: sight.event.release.as_deref(),
             title: &sight.group.title,
+            level: sight.event.level as u8,
+            routes: &[WATCH],
         };
         self.store.observe(&sighting, now).await
     }
@@ -112,17 +141,17 @@ impl Sight<'_> {
         let exception_type = subject.exception_type.as_deref();
         Alert {
             id: alert_id(seen, now),
-            issue: seen.issue.clone(),
+            issue: seen.issue,
             reason,
             links: config.links.of(self.project, self.event.id, exception_type),
             subject,
             counts: Counts {
                 events: seen.events,
-                events_since_said: seen.events_since_said,
+                events_since_said: seen.routes[0].events_since_said,
                 users: seen.users,
                 first_seen: seen.first_seen,
                 last_seen: seen.last_seen,
-                last_said: seen.said.map(|said| said.at),
+                last_said: seen.routes[0].said.map(|said| said.at),
             },
             route: config.route(),
         }
@@ -131,12 +160,19 @@ impl Sight<'_> {
 
 /// The same issue after the same last word gets the same id, whoever says it and however often it is tried.
 fn alert_id(seen: &Seen, now: SystemTime) -> String {
-    let since = seen.said.map_or(now, |said| said.at);
+    let since = seen.routes[0].said.map_or(now, |said| said.at);
     let since = since
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     format!("{}-{}", seen.issue, since.as_millis())
 }
 
-/// How long a claim lasts when nobody settles it: longer than the outbox keeps trying.
-const LEASE: Duration = Duration::from_secs(60 * 60);
+/// The only route there is yet.
+const ROOT: RouteKey = RouteKey(0);
+
+const WATCH: Watch = Watch {
+    route: ROOT,
+    events: None,
+    users: None,
+    burst: None,
+};

@@ -1,11 +1,11 @@
 //! Delivers alerts: one queue and one task per robot; budget, retries, and settlement after delivery.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use state::{Said, Store, Take};
+use state::{End, Settlement, Store, Take};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -76,30 +76,20 @@ impl Outbox {
         (outbox, Deliveries { tasks, waiting })
     }
 
-    /// Queues an alert for each named robot; false when none of them had room.
-    ///
-    /// The issue is settled when the last of them has delivered it or given up.
-    pub fn push(&self, alert: Alert, silence: Duration, robots: &[String]) -> bool {
-        let word = Arc::new(Word {
-            alert,
-            silence,
-            left: AtomicUsize::new(0),
-            is_delivered: AtomicBool::new(false),
-        });
+    /// Queues an alert that was claimed for each named robot; a robot without room is counted.
+    pub fn push(&self, alert: Alert, robots: &[String]) {
+        let alert = Arc::new(alert);
         let permits: Vec<_> = robots
             .iter()
             .filter_map(|name| self.reserve(name))
             .collect();
-        word.left.store(permits.len(), Ordering::Release);
-        let queued = permits.len();
         for permit in permits {
             self.waiting.fetch_add(1, Ordering::Relaxed);
-            permit.send(Delivery(Arc::clone(&word)));
+            permit.send(Delivery(Arc::clone(&alert)));
         }
         self.shared
             .metrics
             .set_outbox(self.waiting.load(Ordering::Relaxed));
-        queued > 0
     }
 
     /// Takes a place in a robot's queue; a robot without room is counted, since the others may still deliver.
@@ -144,15 +134,7 @@ impl Deliveries {
     }
 }
 
-/// An alert for several robots, and how many of them are still to report.
-struct Word {
-    alert: Alert,
-    silence: Duration,
-    left: AtomicUsize,
-    is_delivered: AtomicBool,
-}
-
-struct Delivery(Arc<Word>);
+struct Delivery(Arc<Alert>);
 
 struct Shared {
     store: Arc<dyn Store>,
@@ -175,10 +157,10 @@ struct Worker {
 
 impl Worker {
     async fn run(self, mut queue: mpsc::Receiver<Delivery>) {
-        while let Some(Delivery(word)) = queue.recv().await {
-            let delivered = self.deliver(&word.alert).await;
+        while let Some(Delivery(alert)) = queue.recv().await {
+            let delivered = self.deliver(&alert).await;
             self.account(delivered);
-            self.settle(&word, delivered).await;
+            self.settle(&alert, delivered).await;
         }
     }
 
@@ -287,20 +269,18 @@ impl Worker {
         }
     }
 
-    /// Settles the issue when this was the last robot to report.
-    async fn settle(&self, word: &Word, delivered: bool) {
-        word.is_delivered.fetch_or(delivered, Ordering::AcqRel);
-        if word.left.fetch_sub(1, Ordering::AcqRel) > 1 {
-            return;
-        }
-        let said = word.is_delivered.load(Ordering::Acquire).then(|| Said {
-            at: self.shared.now(),
-            silence: word.silence,
-        });
+    async fn settle(&self, alert: &Alert, delivered: bool) {
+        let events = alert.counts.events_since_said;
+        let rest = Duration::ZERO;
+        let end = match delivered {
+            true => End::Told { events },
+            false => End::GivenUp { rest },
+        };
+        let settlement = Settlement { id: &alert.id, end };
         let settled = self
             .shared
             .store
-            .settle(&word.alert.issue, said.as_ref())
+            .settle(self.robot.name(), &[settlement], 0, self.shared.now())
             .await;
         if let Err(error) = settled {
             tracing::warn!(error = %error, "cannot note that an alert was said; it may be said again");

@@ -9,7 +9,7 @@ use event::model::Event;
 use event::{EndpointKind, ProjectId};
 use grouping::{Explanation, Group};
 use http::HeaderMap;
-use state::IssueKey;
+use state::{IssueHash, IssueKey};
 
 use crate::config::Config;
 
@@ -82,7 +82,7 @@ fn preview_event(
     };
     let alert = Alert {
         id: "preview".to_owned(),
-        issue: IssueKey::new(&project.to_string(), &group.hashes[0]),
+        issue: IssueKey::new(project.value(), IssueHash::of(&group.hashes[0])),
         reason: Reason::FirstSeen,
         links: config
             .alert

@@ -224,11 +224,14 @@ async fn expire(store: Arc<dyn Store>, retention: Duration) {
     let mut minutes = tokio::time::interval(Duration::from_secs(60));
     loop {
         minutes.tick().await;
-        let before = SystemTime::now()
-            .checked_sub(retention)
-            .unwrap_or(SystemTime::UNIX_EPOCH);
-        if let Err(error) = store.expire(before).await {
+        let now = SystemTime::now();
+        let ago = |age| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let expired = store.expire(ago(retention), ago(STALE), now).await;
+        if let Err(error) = expired {
             tracing::debug!(error = %error, "cannot forget old issues");
         }
     }
 }
+
+/// How long a message may wait before nobody wants it any more.
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);

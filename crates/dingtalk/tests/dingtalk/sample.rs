@@ -7,7 +7,7 @@ use dingtalk::{Language, Mention, MessageKind, OpenLinks, RobotConfig, Secret, W
 use event::endpoint::ProjectId;
 use event::model::{EventId, EventKind, Level};
 use serde_json::Value;
-use state::IssueKey;
+use state::{IssueHash, IssueKey};
 
 /// 2026-07-01 10:07:00 in Shanghai.
 pub(crate) fn now() -> SystemTime {
@@ -43,7 +43,7 @@ pub(crate) fn in_english() -> RobotConfig {
 pub(crate) fn alert() -> Alert {
     Alert {
         id: "0198f2c4".to_owned(),
-        issue: IssueKey::new("42", "d41d8cd98f00b204e9800998ecf8427e"),
+        issue: IssueKey::new(42, IssueHash::of("d41d8cd98f00b204e9800998ecf8427e")),
         reason: Reason::FirstSeen,
         subject: subject(),
         counts: Counts {

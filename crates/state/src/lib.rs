@@ -47,6 +47,12 @@ pub trait Store: Send + Sync {
     /// Returns whether what it holds is still there after a restart of this process.
     fn is_durable(&self) -> bool;
 
+    /// Returns whether other processes may use it at the same time. One that no other can use has no other leader of a
+    /// robot either, also right after a restart.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Counts one event of an issue, once per event id, on each of the routes it takes, and returns what is known of the
     /// issue with it counted.
     ///

@@ -266,8 +266,11 @@ impl<'a> Utterance<'a> {
 
     /// The same issue after the same last word gets the same id, whoever says it and however often it is tried.
     fn alert_id(&self, after: Option<SystemTime>) -> String {
-        let since = after.unwrap_or(self.seen.first_seen);
-        alert_id(self.seen.issue, self.route, since)
+        let (word, since) = match after {
+            None => ("first", self.seen.first_seen),
+            Some(said) => ("after", said),
+        };
+        alert_id(self.seen.issue, self.route, word, since)
     }
 
     fn counts(&self, reason: Reason) -> Counts {
@@ -329,7 +332,7 @@ impl<'a> Stopped<'a> {
         let Quiet { issue, said, .. } = self.quiet;
         let subject = Subject::of_issue(issue, self.level, config);
         let alert = Alert {
-            id: alert_id(issue.key, route, said.at),
+            id: alert_id(issue.key, route, "after", said.at),
             issue: issue.key,
             reason: speech.reason,
             links: config.links.of(subject.project, subject.event_id, None),
@@ -376,12 +379,12 @@ fn word_of(
     }
 }
 
-fn alert_id(issue: state::IssueKey, route: &Route, since: SystemTime) -> String {
+fn alert_id(issue: state::IssueKey, route: &Route, word: &str, since: SystemTime) -> String {
     let since = since
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
     // Short: DingTalk's idempotency key has few characters.
-    let name = format!("{issue}-{:08x}-{}", route.key().0, since.as_millis());
+    let name = format!("{issue}-{:08x}-{word}-{}", route.key().0, since.as_millis());
     IssueHash::of(&name).to_string()
 }
 

@@ -51,6 +51,24 @@ async fn each_event_is_told_in_exactly_one_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn every_word_has_an_id_of_its_own_also_right_after_the_first() {
+    let stage = Stage::new(Robot::default());
+
+    // The first word is delivered in the very moment in which the issue is first seen.
+    for _ in 0..100 {
+        stage.event("a").await;
+    }
+    seconds(1).await;
+    stage.event("a").await;
+    minutes(61).await;
+    stage.event("a").await;
+    seconds(1).await;
+
+    assert_eq!(stage.robot().told().len(), 3);
+    assert_eq!(stage.robot().distinct_ids(), 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_threshold_keeps_silent_until_enough_happened() {
     let stage = Stage::with(Robot::default(), config(threshold(3, Counted::Events)));
 

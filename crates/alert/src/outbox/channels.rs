@@ -1,5 +1,6 @@
 //! The ways into one chat: each with a budget of its own, in turn, and left alone for a while after a failure.
 
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use state::{Store, Take, Unavailable};
@@ -34,6 +35,9 @@ struct State {
     pause: Duration,
     /// How often in a row it refused everything until somebody mends it.
     refusals: u32,
+    /// When the attempts of the last minute ended. The service counts a message when it arrives, which may be seconds after
+    /// it was taken out of the budget: a minute after that, it may still count.
+    ended: VecDeque<Instant>,
 }
 
 impl Channels {
@@ -44,6 +48,7 @@ impl Channels {
             paused_until: None,
             pause: FIRST_PAUSE,
             refusals: 0,
+            ended: VecDeque::new(),
         });
         Self {
             channels: channels.collect(),
@@ -62,8 +67,10 @@ impl Channels {
     ) -> Result<Result<usize, Wait>, Unavailable> {
         let mut shortest: Option<Wait> = None;
         for at in self.in_turn(before) {
-            let wait = match left(self.channels[at].paused_until) {
-                Some(left) => Wait::Rest(left),
+            let rest = left(self.channels[at].paused_until).map(Wait::Rest);
+            let arriving = || self.channels[at].until_arrived(share).map(Wait::Budget);
+            let wait = match rest.or_else(arriving) {
+                Some(wait) => wait,
                 None => match self.take_from(store, at, share, now).await? {
                     Take::Granted => {
                         self.next = at + 1;
@@ -83,6 +90,15 @@ impl Channels {
 
     pub(super) fn bucket(&self, at: usize) -> &str {
         &self.channels[at].channel.bucket
+    }
+
+    /// Notes that an attempt has ended, however.
+    pub(super) fn ended(&mut self, at: usize) {
+        let ended = &mut self.channels[at].ended;
+        while ended.front().is_some_and(|at| at.elapsed() >= MINUTE) {
+            ended.pop_front();
+        }
+        ended.push_back(Instant::now());
     }
 
     /// Notes a delivery.
@@ -134,6 +150,15 @@ impl Channels {
     }
 }
 
+impl State {
+    /// How long until one more message cannot arrive within a minute of as many as its share allows.
+    fn until_arrived(&self, share: Share) -> Option<Duration> {
+        let share = usize::try_from(share.of(self.channel.per_minute)).unwrap_or(usize::MAX);
+        let last = self.ended.len().checked_sub(share)?;
+        left(self.ended.get(last).map(|ended| *ended + MINUTE))
+    }
+}
+
 impl Wait {
     pub(super) fn duration(self) -> Duration {
         match self {
@@ -148,6 +173,7 @@ fn left(until: Option<Instant>) -> Option<Duration> {
     (!left.is_zero()).then_some(left)
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);

@@ -224,6 +224,7 @@ impl Worker {
     ) -> Result<Then, Unavailable> {
         let now = self.shared.now();
         let verdict = self.notify(&batch, channel, now).await;
+        self.channels.ended(channel);
         self.note(&batch, &verdict, now);
         match verdict {
             Ok(()) => {

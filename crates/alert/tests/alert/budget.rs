@@ -163,6 +163,32 @@ async fn a_storm_ends_and_single_messages_go_at_once_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn slow_answers_do_not_bring_more_messages_into_a_minute() {
+    let robot = Robot {
+        delay: Duration::from_millis(900),
+        ..Robot::default()
+    };
+    let stage = Stage::new(robot);
+
+    for number in 0..300 {
+        stage.of(&format!("issue {number}"), fatal()).await;
+        seconds(1).await;
+    }
+    minutes(15).await;
+
+    // The first arrives when its answer is due, the last at once.
+    let told = stage.robot().told();
+    let (all, budget) = (told.len(), 18);
+    assert!(all > 60, "{all}");
+    let spans = told.windows(budget + 1);
+    let shortest = spans
+        .map(|span| span[budget].at - span[0].at)
+        .min()
+        .unwrap();
+    assert!(shortest >= Duration::from_millis(60_900), "{shortest:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_webhooks_share_the_work_of_one_chat() {
     let channel = |name: &str| Channel {
         bucket: name.to_owned(),

@@ -20,8 +20,12 @@ pub(super) struct Record {
     /// The route most events take.
     first: RouteRecord,
     /// The others.
-    more: Option<Box<[RouteRecord]>>,
+    more: Option<Box<More>>,
 }
+
+/// Few issues take more than one route: a pointer of one word for all others.
+#[derive(Debug, Default)]
+struct More(Vec<RouteRecord>);
 
 impl Record {
     pub(super) fn new(key: IssueKey, route: RouteKey, now: u64) -> Self {
@@ -52,11 +56,13 @@ impl Record {
     }
 
     pub(super) fn routes(&self) -> impl Iterator<Item = &RouteRecord> {
-        std::iter::once(&self.first).chain(self.more.iter().flatten())
+        let more = self.more.iter().flat_map(|more| &more.0);
+        std::iter::once(&self.first).chain(more)
     }
 
     pub(super) fn routes_mut(&mut self) -> impl Iterator<Item = &mut RouteRecord> {
-        std::iter::once(&mut self.first).chain(self.more.iter_mut().flatten())
+        let more = self.more.iter_mut().flat_map(|more| &mut more.0);
+        std::iter::once(&mut self.first).chain(more)
     }
 
     pub(super) fn route(&self, route: RouteKey) -> Option<&RouteRecord> {
@@ -65,30 +71,26 @@ impl Record {
 
     /// Returns the record of a route, a new one when the issue has not taken it yet.
     pub(super) fn route_mut(&mut self, route: RouteKey) -> &mut RouteRecord {
-        let at = self.routes().position(|record| record.route == route);
+        if self.first.route == route {
+            return &mut self.first;
+        }
+        let more = &mut self.more.get_or_insert_default().0;
+        let at = more.iter().position(|record| record.route == route);
         let at = at.unwrap_or_else(|| {
-            let mut more = std::mem::take(&mut self.more)
-                .map(Vec::from)
-                .unwrap_or_default();
             // Routes that a reload took away must not pile up.
             if more.len() >= ROUTES {
                 more.remove(0);
             }
             more.push(RouteRecord::new(route));
-            let at = more.len();
-            self.more = Some(more.into());
-            at
+            more.len() - 1
         });
-        match (at, &mut self.more) {
-            (1.., Some(more)) => &mut more[at - 1],
-            _ => &mut self.first,
-        }
+        &mut more[at]
     }
 
     pub(super) fn tally(&self, route: RouteKey) -> Tally {
         Tally {
             events: self.events,
-            events_since_said: self.route(route).map_or(0, |record| record.since_said),
+            events_since_said: self.route(route).map_or(0, RouteRecord::since_said),
             users: self.users.count(),
             are_users_exact: self.users.is_exact(),
             first_seen: moment(self.first_seen),

@@ -3,11 +3,15 @@
 //! A pattern is a glob (`prod*`, `?`; case does not matter), a `/regular expression/` that may match anywhere, or either of
 //! them after `!`. Several patterns: one that is not negated must match, if there is any, and none that is negated may.
 
+mod facts;
+mod pattern;
+
 use std::fmt;
 
-use event::endpoint::ProjectId;
-use event::model::{Event, Level};
-use regex::{Regex, RegexBuilder};
+use self::pattern::Pattern;
+
+pub use self::facts::Facts;
+pub use self::pattern::PatternError;
 
 /// Conditions on the facts of an event; all must hold. Without any it matches everything.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -55,47 +59,6 @@ pub enum MatchKey {
     Sdk,
     /// The tag of this name.
     Tag(String),
-}
-
-/// A text that cannot be a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("cannot read `{pattern}` as a pattern: {reason}")]
-pub struct PatternError {
-    /// The pattern as written.
-    pub pattern: String,
-    /// What is wrong with it.
-    pub reason: String,
-}
-
-/// The facts that patterns look at.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts<'e> {
-    /// The numeric project id of the DSN.
-    pub project: ProjectId,
-    /// The project's name in the config.
-    pub project_name: Option<&'e str>,
-    /// How bad it is.
-    pub level: Level,
-    /// The issue's title.
-    pub title: &'e str,
-    /// The issue's culprit.
-    pub culprit: &'e str,
-    /// The event; `None` when only the issue is known, and then its other facts match nothing.
-    pub event: Option<&'e Event<'e>>,
-}
-
-#[derive(Debug, Clone)]
-struct Pattern {
-    text: String,
-    is_negated: bool,
-    form: Form,
-}
-
-#[derive(Debug, Clone)]
-enum Form {
-    /// Nothing at all, or an empty text.
-    Empty,
-    Text(Regex),
 }
 
 impl Matcher {
@@ -212,137 +175,6 @@ impl MatchKey {
     }
 }
 
-impl Facts<'_> {
-    /// Returns whether a test holds for any value of a key.
-    fn any(&self, key: &MatchKey, test: &mut dyn FnMut(&str) -> bool) -> bool {
-        match key {
-            MatchKey::Project => {
-                test(&self.project.to_string()) || self.project_name.is_some_and(test)
-            }
-            MatchKey::Level => test(self.level.as_str()),
-            MatchKey::Title => test(self.title),
-            MatchKey::Culprit => test(self.culprit),
-            MatchKey::Environment
-            | MatchKey::Release
-            | MatchKey::Dist
-            | MatchKey::Logger
-            | MatchKey::Platform
-            | MatchKey::ServerName
-            | MatchKey::Transaction
-            | MatchKey::Exception
-            | MatchKey::Handled
-            | MatchKey::Sdk
-            | MatchKey::Tag(_) => self
-                .event
-                .is_some_and(|event| any_of_event(event, key, test)),
-        }
-    }
-}
-
-fn any_of_event(event: &Event<'_>, key: &MatchKey, test: &mut dyn FnMut(&str) -> bool) -> bool {
-    let field = match key {
-        MatchKey::Environment => event.environment.as_deref(),
-        MatchKey::Release => event.release.as_deref(),
-        MatchKey::Dist => event.dist.as_deref(),
-        MatchKey::Logger => event.logger.as_deref(),
-        MatchKey::Platform => Some(event.platform.as_ref()),
-        MatchKey::ServerName => event.server_name.as_deref(),
-        MatchKey::Transaction => event.transaction.as_deref(),
-        MatchKey::Sdk => event.sdk.as_ref().and_then(|sdk| sdk.name.as_deref()),
-        MatchKey::Handled => handled(event),
-        MatchKey::Exception => {
-            let types = event
-                .exceptions
-                .iter()
-                .filter_map(|exception| exception.ty.as_deref());
-            return types.into_iter().any(test);
-        }
-        MatchKey::Tag(name) => {
-            let values = event.tags.iter().filter(|(key, _)| key == name);
-            return values.into_iter().any(|(_, value)| test(value));
-        }
-        MatchKey::Project | MatchKey::Level | MatchKey::Title | MatchKey::Culprit => None,
-    };
-    field.is_some_and(test)
-}
-
-fn handled(event: &Event<'_>) -> Option<&'static str> {
-    let main = event::title::main_exception(event)?;
-    main.mechanism
-        .handled
-        .map(|handled| if handled { "true" } else { "false" })
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Result<Self, PatternError> {
-        let (is_negated, rest) = match text.strip_prefix('!') {
-            Some(rest) => (true, rest),
-            None => (false, text),
-        };
-        Ok(Self {
-            text: text.to_owned(),
-            is_negated,
-            form: Form::parse(rest).map_err(|reason| PatternError {
-                pattern: text.to_owned(),
-                reason,
-            })?,
-        })
-    }
-
-    /// Returns whether the pattern, negation aside, matches a value of the key.
-    fn matches_any(&self, key: &MatchKey, facts: &Facts<'_>) -> bool {
-        match &self.form {
-            Form::Empty => !facts.any(key, &mut |value| !value.is_empty()),
-            Form::Text(regex) => facts.any(key, &mut |value| regex.is_match(value)),
-        }
-    }
-}
-
-impl Form {
-    fn parse(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Ok(Self::Empty);
-        }
-        let inner = text
-            .strip_prefix('/')
-            .and_then(|rest| rest.strip_suffix('/'));
-        let source = match inner.filter(|inner| !inner.is_empty()) {
-            Some(expression) => expression.to_owned(),
-            None => glob(text),
-        };
-        let regex = RegexBuilder::new(&source).size_limit(LARGEST).build();
-        regex.map(Self::Text).map_err(|error| match error {
-            regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
-            // The last line says what is wrong; those above draw where.
-            other => {
-                let text = other.to_string();
-                let last = text.lines().last().unwrap_or_default();
-                last.trim_start_matches("error: ").to_owned()
-            }
-        })
-    }
-}
-
-/// Source: the globs of Sentry's own matchers know `*` and `?` only, and ignore case.
-fn glob(text: &str) -> String {
-    let mut source = String::from("(?is)^");
-    for character in text.chars() {
-        match character {
-            '*' => source.push_str(".*"),
-            '?' => source.push('.'),
-            other => source.push_str(&regex::escape(other.encode_utf8(&mut [0; 4]))),
-        }
-    }
-    source.push('$');
-    source
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
 /// `environment = "prod*", level = ["error", "fatal"]`, as it is written in the file.
 impl fmt::Display for Matcher {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -389,12 +221,10 @@ impl fmt::Display for MatchKey {
     }
 }
 
-/// Bytes that one compiled pattern may take.
-const LARGEST: usize = 1 << 20;
-
 #[cfg(test)]
 mod tests {
-    use event::model::{Exception, Mechanism, Sdk};
+    use event::ProjectId;
+    use event::model::{Event, Exception, Level, Mechanism, Sdk};
 
     use super::*;
 

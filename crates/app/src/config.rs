@@ -13,6 +13,7 @@ mod secret;
 mod section;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod tree;
 mod units;
 mod values;

@@ -165,17 +165,16 @@ impl Engine {
             Decision::Hold(Hold::OutsideActiveHours { until, speech }) => (speech, Some(until)),
             Decision::Hold(hold) => return Ok(Outcome::Held(hold)),
         };
+        let held = |until| Outcome::Held(Hold::OutsideActiveHours { until, speech });
         if word.on_route.is_claimed {
-            return Ok(Outcome::AlreadyClaimed);
+            return Ok(gather_until.map_or(Outcome::AlreadyClaimed, held));
         }
         let posting = word.posting(&speech, gather_until);
-        let claim = self.outbox.put(&posting, now).await?;
-        Ok(match (claim, gather_until) {
-            (Claim::Taken, _) => Outcome::AlreadyClaimed,
-            (Claim::Full, _) => Outcome::OutboxFull,
-            (Claim::Won, _) if word.route.robots.is_empty() => Outcome::NoRobot,
-            (Claim::Won, None) => Outcome::Queued(speech.reason),
-            (Claim::Won, Some(until)) => Outcome::Held(Hold::OutsideActiveHours { until, speech }),
+        Ok(match self.outbox.put(&posting, now).await? {
+            Claim::Taken => gather_until.map_or(Outcome::AlreadyClaimed, held),
+            Claim::Full => Outcome::OutboxFull,
+            Claim::Won if word.route.robots.is_empty() => Outcome::NoRobot,
+            Claim::Won => gather_until.map_or(Outcome::Queued(speech.reason), held),
         })
     }
 

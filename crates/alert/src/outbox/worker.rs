@@ -76,6 +76,8 @@ impl Worker {
             match then {
                 Then::Again => {}
                 Then::Idle(_) if is_stopping => break,
+                // The next process will find it.
+                Then::Blocked(_) if is_stopping && self.shared.store.is_durable() => break,
                 Then::Idle(wait) => self.idle(wait, &mut stopping).await,
                 Then::Blocked(wait) => {
                     let wait = wait.duration().min(LONGEST_WAIT);

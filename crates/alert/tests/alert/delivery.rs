@@ -7,6 +7,7 @@ use alert::{Channel, Config, Hold, Message, Notice, NoticeKind, Outcome, Reason,
 use state::{Memory, Store};
 
 use crate::budget::fits;
+use crate::isolation::Faulty;
 use crate::stage::{Robot, Stage, Told, config, minutes, seconds};
 
 #[tokio::test(start_paused = true)]
@@ -318,6 +319,31 @@ async fn shutting_down_delivers_what_waits_within_the_grace_and_counts_the_rest(
     let left = stage.deliveries.finish(Duration::from_secs(10)).await;
 
     assert_eq!((robot.told().len(), left), (2, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutting_down_leaves_what_must_wait_to_a_state_that_lasts() {
+    let store: Arc<dyn Store> = Arc::new(Faulty::durable());
+    let robots = vec![Robot::default()];
+    let first = Stage::on(Arc::clone(&store), robots, config(Rule::default()));
+    for number in 0..40 {
+        first.event(&format!("issue {number}")).await;
+    }
+    seconds(1).await;
+    let clock = Arc::clone(&first.clock);
+    let robot = Arc::clone(&first.robots["oncall"]);
+
+    let started = tokio::time::Instant::now();
+    let left = first.deliveries.finish(Duration::from_secs(60)).await;
+    let ended = started.elapsed();
+    let robots = vec![Robot::default()];
+    let next = Stage::at(store, robots, config(Rule::default()), clock);
+    minutes(10).await;
+
+    assert_eq!((robot.told().len(), left), (15, 25));
+    assert!(ended < Duration::from_secs(2), "{ended:?}");
+    let told = next.robot().told();
+    assert_eq!((told.len(), told[0].digest().alerts_total), (1, 25));
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,7 +100,7 @@ async fn what_was_delivered_is_not_sent_again_because_the_state_could_not_be_tol
         delay: Duration::from_secs(2),
         ..Robot::default()
     };
-    let store = Faulty(Memory::new(), Arc::clone(&fault));
+    let store = Faulty(Memory::new(), Arc::clone(&fault), false);
     let stage = Stage::on(Arc::new(store), vec![robot], config(Rule::default()));
     stage.event("a").await;
     seconds(1).await;
@@ -116,7 +116,7 @@ async fn what_was_delivered_is_not_sent_again_because_the_state_could_not_be_tol
 }
 
 fn stage(fault: &Arc<Fault>) -> Stage {
-    let store = Faulty(Memory::new(), Arc::clone(fault));
+    let store = Faulty(Memory::new(), Arc::clone(fault), false);
     Stage::on(
         Arc::new(store),
         vec![Robot::default()],
@@ -176,12 +176,17 @@ impl Fault {
 }
 
 /// A memory behind a fault, which several processes may share.
-pub(crate) struct Faulty(Memory, Arc<Fault>);
+pub(crate) struct Faulty(Memory, Arc<Fault>, bool);
 
 impl Faulty {
     /// Returns one that works.
     pub(crate) fn shared() -> Self {
-        Self(Memory::new(), Arc::default())
+        Self(Memory::new(), Arc::default(), false)
+    }
+
+    /// Returns one that works and says that it lasts.
+    pub(crate) fn durable() -> Self {
+        Self(Memory::new(), Arc::default(), true)
     }
 }
 
@@ -192,7 +197,7 @@ impl Store for Faulty {
     }
 
     fn is_durable(&self) -> bool {
-        false
+        self.2
     }
 
     fn is_shared(&self) -> bool {

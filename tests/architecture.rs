@@ -134,7 +134,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that only some of ours may use.
-const OWNERS: [(&str, &[&str]); 25] = [
+const OWNERS: [(&str, &[&str]); 24] = [
     ("anyhow", &["cli"]),
     ("askama", &["admin"]),
     ("axum", &["admin"]),
@@ -142,9 +142,8 @@ const OWNERS: [(&str, &[&str]); 25] = [
     ("brotli", &["event"]),
     ("brotli-decompressor", &["event"]),
     ("clap", &["cli"]),
-    ("dashmap", &["state"]),
     ("flate2", &["event", "testkit"]),
-    ("hmac", &["dingtalk", "testkit"]),
+    ("hmac", &["alert", "dingtalk", "testkit"]),
     ("hyper", &["proxy", "admin", "testkit"]),
     ("hyper-util", &["proxy", "admin", "testkit"]),
     ("md-5", &["grouping"]),

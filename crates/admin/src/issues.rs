@@ -40,9 +40,15 @@ impl IssueJson {
             users: issue.users,
             first_seen: time(issue.first_seen),
             last_seen: time(issue.last_seen),
-            said_at: issue.said.map(|said| time(said.at)),
+            said_at: said_at(issue).map(time),
         }
     }
+}
+
+/// Returns when the last word about an issue was said, on any route.
+pub(crate) fn said_at(issue: &Issue) -> Option<SystemTime> {
+    let said = issue.routes.iter().filter_map(|route| route.said);
+    said.map(|said| said.at).max()
 }
 
 /// Returns a time in RFC 3339, in whole seconds, UTC.

@@ -99,7 +99,7 @@ mod tests {
     use axum::body::Body;
     use axum::http::{Request, StatusCode, header};
     use http_body_util::BodyExt;
-    use state::{Memory, Sighting};
+    use state::{IssueHash, Memory, Sighting};
     use tower::ServiceExt;
 
     use super::*;
@@ -133,7 +133,7 @@ mod tests {
             "{page}"
         );
         assert!(
-            list.contains(r#""hash":"abc","title":"<script>alert(1)</script>","events":1"#),
+            list.contains(r#""hash":"a68d622cec8b5822836dbc7977af7f3b","title":"<script>alert(1)</script>","events":1"#),
             "{list}"
         );
     }
@@ -210,13 +210,15 @@ mod tests {
     }
 
     async fn see(admin: &Admin, title: &str) {
-        let hashes = ["abc".to_owned()];
         let sighting = Sighting {
-            project: "1",
-            hashes: &hashes,
+            project: 1,
+            hashes: &[IssueHash::of("abc")],
             event_id: None,
             user: None,
+            release: None,
             title,
+            level: 4,
+            routes: &[],
         };
         admin
             .store

@@ -7,7 +7,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAM
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::Admin;
-use crate::issues::{LISTED, time};
+use crate::issues::{LISTED, said_at, time};
 
 pub(crate) async fn page(State(admin): State<Admin>) -> Response {
     let Ok(issues) = admin.store.recent(LISTED).await else {
@@ -58,16 +58,15 @@ impl RobotRow {
     fn of(robot: alert::RobotHealth) -> Self {
         let last = match robot.last {
             None => "nothing sent yet".to_owned(),
-            Some((at, Ok(()))) => format!("delivered at {}", time(at)),
-            Some((at, Err(failure))) => {
-                format!(
-                    "refused at {}: {}: {} — {}",
-                    time(at),
-                    failure.reason,
-                    failure.detail,
-                    failure.hint
-                )
-            }
+            Some(report) => match report.reason {
+                None => format!("delivered at {}", time(report.at)),
+                Some(reason) => format!(
+                    "refused at {}: {reason}: {} — {}",
+                    time(report.at),
+                    report.detail,
+                    report.hint
+                ),
+            },
         };
         Self {
             name: robot.name,
@@ -90,15 +89,13 @@ struct IssueRow {
 impl IssueRow {
     fn of(issue: state::Issue) -> Self {
         Self {
-            project: issue.key.project.into(),
+            project: issue.key.project.to_string(),
+            said: said_at(&issue).map_or_else(|| "not yet".to_owned(), time),
             title: issue.title,
             events: issue.events,
             users: issue.users,
             first_seen: time(issue.first_seen),
             last_seen: time(issue.last_seen),
-            said: issue
-                .said
-                .map_or_else(|| "not yet".to_owned(), |said| time(said.at)),
         }
     }
 }

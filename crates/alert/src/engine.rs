@@ -1,4 +1,7 @@
-//! One grouped event through observe → decide → claim → outbox.
+//! One grouped event through route → observe → decide → claim.
+
+mod breaker;
+mod word;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -6,17 +9,27 @@ use std::time::{Duration, SystemTime};
 use event::endpoint::ProjectId;
 use event::model::Event;
 use grouping::Group;
-use state::{Said, Seen, Sighting, Store, Unavailable};
+use state::{Claim, IssueHash, Seen, Sighting, Store, Unavailable, Watch};
 use tokio::sync::watch;
 
-use crate::decide::{Decision, Reason, decide};
-use crate::{Alert, Config, Counts, Outbox, Outcome, Subject};
+use self::breaker::Breaker;
+use self::word::{Stopped, Utterance};
+use crate::alert::{Alert, Counts, Subject};
+use crate::decide::{Decision, Hold, Known, Reason, decide, decide_quiet};
+use crate::mute::Mutes;
+use crate::route::Route;
+use crate::{Config, Outbox, Outcome};
 
-/// The part of the pipeline that knows what was seen and said.
+pub use self::word::window_of;
+
+/// The part of the pipeline that knows what was seen and said. Cheap to clone.
+#[derive(Clone)]
 pub struct Engine {
     config: watch::Receiver<Arc<Config>>,
     store: Arc<dyn Store>,
     outbox: Outbox,
+    mutes: Mutes,
+    breaker: Arc<Breaker>,
 }
 
 /// One event, where it came from and what it belongs to.
@@ -38,10 +51,17 @@ impl Engine {
         outbox: Outbox,
     ) -> Self {
         Self {
+            mutes: Mutes::new(Arc::clone(&store)),
+            breaker: Arc::default(),
             config,
             store,
             outbox,
         }
+    }
+
+    /// Returns the mutes that this engine obeys.
+    pub fn mutes(&self) -> Mutes {
+        self.mutes.clone()
     }
 
     /// Returns whether an event's kind and level may alert at all: asked before the event is grouped.
@@ -51,17 +71,32 @@ impl Engine {
 
     /// Takes one event and returns what became of it.
     ///
-    /// Never waits for a robot: what is to be said is handed to the outbox.
+    /// Never waits for a robot: what is to be said is put into the outbox. Waits at most a second for the state, and then
+    /// not at all for a while.
     pub async fn handle(&self, sight: &Sight<'_>, now: SystemTime) -> Outcome {
         let config = Arc::clone(&self.config.borrow());
         if !config.may_alert(sight.event) {
             return Outcome::NotAlertable;
         }
-        let outcome = self.speak_or_hold(&config, sight, now).await;
-        outcome.unwrap_or_else(|error| {
-            tracing::debug!(error = %error, "cannot decide about an event");
-            Outcome::StateUnavailable
-        })
+        let deciding = self.speak_or_hold(&config, sight, now);
+        self.breaker
+            .guard(deciding)
+            .await
+            .unwrap_or(Outcome::StateUnavailable)
+    }
+
+    /// Says of issues that they have stopped, where the route wants that; to be called every few seconds.
+    pub async fn sweep(&self, now: SystemTime) {
+        let config = Arc::clone(&self.config.borrow());
+        for route in config.routes.iter() {
+            let Some(quiet_after) = route.rule.quiet_after else {
+                continue;
+            };
+            let sweeping = self.say_what_stopped(&config, route, quiet_after, now);
+            if self.breaker.guard(sweeping).await.is_none() {
+                return;
+            }
+        }
     }
 
     async fn speak_or_hold(
@@ -70,73 +105,137 @@ impl Engine {
         sight: &Sight<'_>,
         now: SystemTime,
     ) -> Result<Outcome, Unavailable> {
-        let seen = self.observe(sight, now).await?;
-        let mutes = self.store.mutes(now).await?;
-        let (reason, silence) = match decide(&config.rule, &seen, &mutes, now) {
-            Decision::Say(reason, silence) => (reason, silence),
-            Decision::Hold(hold) => return Ok(Outcome::Held(hold)),
-        };
-        if config.robots.is_empty() {
-            let said = Said { at: now, silence };
-            self.store.settle(&seen.issue, Some(&said)).await?;
-            return Ok(Outcome::NoRobot);
+        let facts = config.facts(sight);
+        let routes = config.routes.taken_by(&facts);
+        let seen = self.observe(sight, &routes, now).await?;
+        self.mutes.refresh(now).await?;
+        let muted_by = self.mutes.muted_by(&config.mutes, &seen.issue, &facts, now);
+        let mut outcome = None;
+        for (route, on_route) in routes.into_iter().zip(&seen.routes) {
+            let known = Known {
+                route: on_route,
+                is_duplicate: seen.is_duplicate,
+                muted_by: muted_by.as_deref(),
+            };
+            let decision = decide(&route.rule, &known, now);
+            let word = Utterance {
+                config,
+                sight,
+                seen: &seen,
+                route,
+                on_route,
+            };
+            let became = self.obey(&word, decision, now).await?;
+            outcome = Some(Outcome::louder(outcome, became));
         }
-        if !self.store.claim(&seen.issue, LEASE, now).await? {
-            return Ok(Outcome::AlreadyClaimed);
-        }
-        let alert = sight.alert(config, &seen, reason, now);
-        if self.outbox.push(alert, silence, &config.robots) {
-            return Ok(Outcome::Queued(reason));
-        }
-        self.store.settle(&seen.issue, None).await?;
-        Ok(Outcome::OutboxFull)
+        Ok(outcome.unwrap_or(Outcome::NoRobot))
     }
 
-    async fn observe(&self, sight: &Sight<'_>, now: SystemTime) -> Result<Seen, Unavailable> {
+    async fn observe(
+        &self,
+        sight: &Sight<'_>,
+        routes: &[&Route],
+        now: SystemTime,
+    ) -> Result<Seen, Unavailable> {
         let user = sight.event.user.as_ref().and_then(|user| user.key());
-        let project = sight.project.to_string();
+        let hashes = sight.group.hashes.iter();
+        let hashes: Vec<IssueHash> = hashes.map(|hash| IssueHash::of(hash)).collect();
+        let watches: Vec<Watch> = routes.iter().map(|route| route.watch()).collect();
         let sighting = Sighting {
-            project: &project,
-            hashes: &sight.group.hashes,
+            project: sight.project.value(),
+            hashes: &hashes,
             event_id: sight.event.id.map(|id| id.0),
             user: user.map(AsRef::as_ref),
+            release: sight.event.release.as_deref(),
             title: &sight.group.title,
+            level: sight.event.level as u8,
+            routes: &watches,
         };
         self.store.observe(&sighting, now).await
+    }
+
+    async fn obey(
+        &self,
+        word: &Utterance<'_>,
+        decision: Decision,
+        now: SystemTime,
+    ) -> Result<Outcome, Unavailable> {
+        let (speech, gather_until) = match decision {
+            Decision::Say(speech) => (speech, None),
+            Decision::Hold(Hold::OutsideActiveHours { until, speech }) => (speech, Some(until)),
+            Decision::Hold(hold) => return Ok(Outcome::Held(hold)),
+        };
+        let held = |until| Outcome::Held(Hold::OutsideActiveHours { until, speech });
+        if word.on_route.is_claimed {
+            return Ok(gather_until.map_or(Outcome::AlreadyClaimed, held));
+        }
+        let posting = word.posting(&speech, gather_until);
+        Ok(match self.outbox.put(&posting, now).await? {
+            Claim::Taken => gather_until.map_or(Outcome::AlreadyClaimed, held),
+            Claim::Full => Outcome::OutboxFull,
+            Claim::Won if word.route.robots.is_empty() => Outcome::NoRobot,
+            Claim::Won => gather_until.map_or(Outcome::Queued(speech.reason), held),
+        })
+    }
+
+    async fn say_what_stopped(
+        &self,
+        config: &Config,
+        route: &Route,
+        quiet_after: Duration,
+        now: SystemTime,
+    ) -> Result<(), Unavailable> {
+        let before = now
+            .checked_sub(quiet_after)
+            .unwrap_or(SystemTime::UNIX_EPOCH);
+        let quiet = self.store.quiet(route.key(), before, AT_ONCE).await?;
+        if quiet.is_empty() {
+            return Ok(());
+        }
+        self.mutes.refresh(now).await?;
+        for quiet in &quiet {
+            let stopped = Stopped::of(quiet, config);
+            let facts = stopped.facts();
+            let issue = &quiet.issue.key;
+            let muted_by = self.mutes.muted_by(&config.mutes, issue, &facts, now);
+            let decision = decide_quiet(&route.rule, &quiet.said, muted_by.as_deref(), now);
+            let (speech, gather_until) = match decision {
+                Decision::Say(speech) => (speech, None),
+                Decision::Hold(Hold::OutsideActiveHours { until, speech }) => (speech, Some(until)),
+                Decision::Hold(_) => continue,
+            };
+            let posting = stopped.posting(config, route, &speech, gather_until, now);
+            self.outbox.put(&posting, now).await?;
+        }
+        Ok(())
     }
 }
 
 impl Sight<'_> {
-    fn alert(&self, config: &Config, seen: &Seen, reason: Reason, now: SystemTime) -> Alert {
+    /// Returns what an event would be said as, on a route.
+    pub fn alert(
+        &self,
+        config: &Config,
+        route: &Route,
+        reason: Reason,
+        counts: Counts,
+        (id, issue): (String, state::IssueKey),
+    ) -> Alert {
         let subject = Subject::of(self, config);
         let exception_type = subject.exception_type.as_deref();
         Alert {
-            id: alert_id(seen, now),
-            issue: seen.issue.clone(),
+            id,
+            issue,
             reason,
             links: config.links.of(self.project, self.event.id, exception_type),
             subject,
-            counts: Counts {
-                events: seen.events,
-                events_since_said: seen.events_since_said,
-                users: seen.users,
-                first_seen: seen.first_seen,
-                last_seen: seen.last_seen,
-                last_said: seen.said.map(|said| said.at),
-            },
-            route: config.route(),
+            counts,
+            route: route.path().to_vec(),
+            mention: route.mention.clone(),
+            owners: config.people.named_by(&route.mention_tag, self.event),
         }
     }
 }
 
-/// The same issue after the same last word gets the same id, whoever says it and however often it is tried.
-fn alert_id(seen: &Seen, now: SystemTime) -> String {
-    let since = seen.said.map_or(now, |said| said.at);
-    let since = since
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    format!("{}-{}", seen.issue, since.as_millis())
-}
-
-/// How long a claim lasts when nobody settles it: longer than the outbox keeps trying.
-const LEASE: Duration = Duration::from_secs(60 * 60);
+/// Issues of one route that are said to have stopped in one sweep.
+const AT_ONCE: usize = 100;

@@ -8,10 +8,12 @@ mod forwarding;
 mod load;
 mod problem;
 mod read;
+mod routes;
 mod secret;
 mod section;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod tree;
 mod units;
 mod values;

@@ -11,6 +11,8 @@ mod settings;
 mod shutdown;
 mod spool_metrics;
 
+pub use alert::rule::short;
+pub use alert::{Mention, Route};
 pub use event::{Dsn, ProjectId};
 
 /// What can be done with the directory of a spool from outside.
@@ -22,3 +24,10 @@ pub use crate::config::{Config, Loaded, Problem, Sources};
 pub use crate::process::{App, StartError, Stopped};
 pub use crate::settings::ReloadError;
 pub use crate::shutdown::{reload_signal, stop_signal};
+
+/// Returns a moment in RFC 3339, in whole seconds, UTC.
+pub fn date(moment: std::time::SystemTime) -> String {
+    jiff::Timestamp::try_from(moment)
+        .and_then(|moment| moment.round(jiff::Unit::Second))
+        .map_or_else(|_| String::from("?"), |moment| moment.to_string())
+}

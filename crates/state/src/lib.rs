@@ -1,54 +1,165 @@
-//! What we have seen and what we have said: counts per issue, the words already spoken, mutes and message budgets.
+//! What we have seen and what we have said: counts per issue, the words spoken and those on their way, mutes, message
+//! budgets.
 //!
 //! One contract, [`Store`], with one implementation for now: [`memory::Memory`]. Every method is one atomic step, so
 //! that a backend shared by replicas can keep the same promises; there is no get-then-set.
 
+#[cfg(test)]
+mod conformance;
+pub mod issue;
 pub mod memory;
-pub mod record;
+pub mod mute;
+pub mod outbox;
+pub mod robot;
 
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
+pub use crate::issue::{
+    Expired, Issue, IssueHash, IssueKey, IssueRoute, Quiet, RouteKey, RouteSeen, Said, Seen,
+    Sighting, Watch, Window,
+};
 pub use crate::memory::Memory;
-pub use crate::record::{Issue, IssueKey, Mute, Said, Seen, Sighting, Take};
+pub use crate::mute::{Mute, Scope};
+pub use crate::outbox::{
+    Claim, End, Gathered, Other, Parcel, Pending, Settlement, Tally, Waiting, Word,
+};
+pub use crate::robot::{Report, Take};
 
 /// What we have seen and said.
 ///
 /// The contract, for every backend:
-/// - `now` is the caller's clock; a backend never reads its own to decide.
+/// - `now` is the caller's clock; a backend never reads its own to decide. It may jump: a moment in the future of `now`
+///   counts as just past.
 /// - Each method takes effect wholly or not at all, also among replicas.
-/// - A caller that gets [`Unavailable`] may try again; nothing was half done.
+/// - A caller that gets [`Unavailable`] may try again; nothing was half done, and doing it twice is as doing it once.
+/// - Times are kept in milliseconds at least.
+///
+/// A word about an issue takes this way: [`observe`](Self::observe) counts the event; the caller decides;
+/// [`claim`](Self::claim) puts the word into the outbox and keeps every other caller from saying the same;
+/// the one who [leads](Self::lead) a robot reads [`pending`](Self::pending), sends, and [settles](Self::settle).
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Counts one event of an issue, once per event id, and returns what is known of the issue with it counted.
+    /// Returns the backend's name: `memory`, `file` or `redis`.
+    fn backend(&self) -> &'static str;
+
+    /// Returns whether what it holds is still there after a restart of this process.
+    fn is_durable(&self) -> bool;
+
+    /// Returns whether other processes may use it at the same time. One that no other can use has no other leader of a
+    /// robot either, also right after a restart.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Counts one event of an issue, once per event id, on each of the routes it takes, and returns what is known of the
+    /// issue with it counted.
     ///
-    /// An event has several hashes; the first one that is already known names the issue, and the others are attached
-    /// to it.
+    /// An event has several hashes; the first one that is already known names the issue, and those that are not known are
+    /// attached to it. A hash that is known keeps its issue, so two known issues stay two.
     ///
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
     async fn observe(&self, sighting: &Sighting<'_>, now: SystemTime) -> Result<Seen, Unavailable>;
 
-    /// Asks to be the one who speaks about an issue; true for one caller until `lease` has passed or it is settled.
+    /// Puts a message into the outbox, once per id and robot. With a word in it, it also asks to be the one who speaks
+    /// about that issue on that route: won by one caller until the parcel is settled with every robot.
+    ///
+    /// [`Claim::Taken`] when another word about it is on its way, rests after having been given up, or was said since the
+    /// caller looked ([`Word::after`]). A word for no robot counts as said at once. [`Claim::Full`] when no robot's queue
+    /// has room ([`outbox::PARCELS`], [`outbox::BYTES`]); then it is counted as missed with each of them. A robot without
+    /// room beside one that has room counts one missed.
     ///
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
-    async fn claim(
+    async fn claim(&self, parcel: &Parcel<'_>, now: SystemTime) -> Result<Claim, Unavailable>;
+
+    /// Asks to be the one who sends for a robot, or to stay it: true for one holder until `lease` has passed since it last
+    /// asked.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn lead(
         &self,
-        issue: &IssueKey,
+        robot: &str,
+        holder: &str,
         lease: Duration,
         now: SystemTime,
     ) -> Result<bool, Unavailable>;
 
-    /// Ends a claim: with `Some`, the word was delivered and silence begins; with `None`, it was not and another may
-    /// speak at once.
+    /// Gives the lead of a robot back, if `holder` has it.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; the lease ends by itself.
+    async fn resign(&self, robot: &str, holder: &str) -> Result<(), Unavailable>;
+
+    /// Returns what waits for a robot and is to be said alone: at most `limit`, in order of priority, then of age, with
+    /// fresh counts; and how much waits in all.
     ///
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
-    async fn settle(&self, issue: &IssueKey, said: Option<&Said>) -> Result<(), Unavailable>;
+    async fn pending(&self, robot: &str, limit: usize) -> Result<Pending, Unavailable>;
+
+    /// Puts parcels that wait to be said alone among those that are gathered for the digest due at `until`; those gathered
+    /// already stay as they are.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn gather(
+        &self,
+        robot: &str,
+        ids: &[String],
+        until: SystemTime,
+    ) -> Result<(), Unavailable>;
+
+    /// Returns everything gathered for a robot that is due at `now`: the first `named` in order of priority, then of age,
+    /// whole and with fresh counts, the others as ids. Takes nothing away: that is for [`settle`](Self::settle).
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn gathered(
+        &self,
+        robot: &str,
+        named: usize,
+        now: SystemTime,
+    ) -> Result<Gathered, Unavailable>;
+
+    /// Takes parcels out of a robot's outbox, and `missed` from those that found no room.
+    ///
+    /// [`End::Told`] notes that the word was said at `now`; with the first robot that tells it, the events told leave the
+    /// count since the last word. [`End::GivenUp`] lets another word about the issue be claimed once `rest` has passed,
+    /// unless another robot told it. An id that is not there is passed over.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn settle(
+        &self,
+        robot: &str,
+        settlements: &[Settlement<'_>],
+        missed: u64,
+        now: SystemTime,
+    ) -> Result<(), Unavailable>;
+
+    /// Returns when something may have been put into the outbox since the last call began, and at the latest after
+    /// `within`. May return early.
+    async fn changed(&self, within: Duration);
+
+    /// Returns issues spoken of on a route whose last event there came before `before`, and whose last word was not that
+    /// they have stopped; none with a word on its way. At most `limit`, longest quiet first.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn quiet(
+        &self,
+        route: RouteKey,
+        before: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<Quiet>, Unavailable>;
 
     /// Takes one message out of a budget of `per_minute` messages in any 60 seconds, shared by all who name `bucket`.
+    ///
+    /// Callers may name different budgets for the same bucket; each is held against all messages taken.
     ///
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
@@ -59,13 +170,43 @@ pub trait Store: Send + Sync {
         now: SystemTime,
     ) -> Result<Take, Unavailable>;
 
-    /// Adds a mute, or replaces the one with the same id.
+    /// Closes a bucket until a moment: [`take`](Self::take) grants nothing before it. A later moment wins over an earlier
+    /// one, and a moment that has passed opens it.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn close(
+        &self,
+        bucket: &str,
+        until: SystemTime,
+        now: SystemTime,
+    ) -> Result<(), Unavailable>;
+
+    /// Keeps a robot's last verdict for every replica's status page, over the one before.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn report(&self, report: &Report) -> Result<(), Unavailable>;
+
+    /// Returns the last verdict of every robot, by name.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn reports(&self) -> Result<Vec<Report>, Unavailable>;
+
+    /// Adds a mute, or replaces the one with the same id. Beyond [`mute::MOST`] the one that ends first goes.
     ///
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
     async fn mute(&self, mute: &Mute) -> Result<(), Unavailable>;
 
-    /// Returns the mutes in force, oldest first.
+    /// Removes a mute; returns whether it was there.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn unmute(&self, id: &str) -> Result<bool, Unavailable>;
+
+    /// Returns the mutes in force, by id.
     ///
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
@@ -77,11 +218,29 @@ pub trait Store: Send + Sync {
     /// When the backend cannot be reached; trying again helps later.
     async fn recent(&self, limit: usize) -> Result<Vec<Issue>, Unavailable>;
 
-    /// Forgets what was last seen, or has ended, before `before`; returns how many issues went.
+    /// Returns one issue by its key; `None` when it is not known, or no more.
     ///
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
-    async fn expire(&self, before: SystemTime) -> Result<usize, Unavailable>;
+    async fn issue(&self, key: &IssueKey) -> Result<Option<Issue>, Unavailable>;
+
+    /// Forgets issues last seen before `before`, mutes that have ended, and parcels put or gathered for a moment before
+    /// `stale`; says what went since the last call, and what was evicted for want of room.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn expire(
+        &self,
+        before: SystemTime,
+        stale: SystemTime,
+        now: SystemTime,
+    ) -> Result<Expired, Unavailable>;
+
+    /// Keeps a small value under a name unless there is one already; returns the one that is kept from then on.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn keep(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, Unavailable>;
 }
 
 /// The backend could not be reached or could not answer in time.

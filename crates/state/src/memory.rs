@@ -1,112 +1,183 @@
 //! The store that lives in this process and ends with it.
+//!
+//! One lock guards everything: each method is short, and the pipeline that calls them runs on one thread.
 
-use std::collections::{HashSet, VecDeque};
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
+mod budget;
+mod event_ids;
+mod issues;
+mod queues;
+mod record;
+mod routes;
+mod users;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use dashmap::DashMap;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
-use crate::{Issue, IssueKey, Mute, Said, Seen, Sighting, Store, Take, Unavailable};
+use self::budget::Budget;
+use self::event_ids::EventIds;
+use self::issues::Issues;
+use self::queues::Queues;
+use crate::{
+    Claim, End, Expired, Gathered, Issue, IssueKey, Mute, Parcel, Pending, Quiet, Report, RouteKey,
+    Seen, Settlement, Sighting, Store, Take, Unavailable, mute,
+};
 
 /// A store in memory; one process, gone at exit.
-#[derive(Debug, Default)]
+///
+/// Bounds: [`Issue::KEPT`] issues of about 300 bytes, 2 000 000 users told apart, 500 000 event ids of 9 bytes,
+/// [`crate::outbox::BYTES`] of messages.
+#[derive(Debug)]
 pub struct Memory {
-    issues: DashMap<IssueKey, Record>,
-    aliases: DashMap<IssueKey, IssueKey>,
-    event_ids: Mutex<RecentIds>,
-    budgets: DashMap<Box<str>, VecDeque<SystemTime>>,
-    mutes: DashMap<String, Mute>,
-    user_hasher: RandomState,
+    inner: Mutex<Inner>,
+    put: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    issues: Issues,
+    event_ids: EventIds,
+    queues: Queues,
+    budgets: HashMap<Box<str>, Budget>,
+    reports: BTreeMap<String, Report>,
+    mutes: BTreeMap<String, Mute>,
+    kept: HashMap<String, Vec<u8>>,
+    /// What went since the last call of `expire`.
+    lost: Expired,
 }
 
 impl Memory {
-    /// Returns an empty store.
+    /// Returns an empty store that keeps [`Issue::KEPT`] issues.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_room_for(Issue::KEPT)
     }
 
-    fn is_duplicate(&self, event_id: Option<[u8; 16]>) -> bool {
-        let Some(event_id) = event_id else {
-            return false;
-        };
-        let mut event_ids = self
-            .event_ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        !event_ids.insert(event_id)
-    }
-
-    /// Returns the last sight of the issue that is the last one to be kept, when there are more than [`ISSUES_KEPT`].
-    fn oldest_kept(&self) -> SystemTime {
-        if self.issues.len() <= ISSUES_KEPT {
-            return SystemTime::UNIX_EPOCH;
+    /// Returns an empty store that keeps so many issues.
+    pub fn with_room_for(issues: usize) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                issues: Issues::with_room_for(issues),
+                event_ids: EventIds::default(),
+                queues: Queues::default(),
+                budgets: HashMap::new(),
+                reports: BTreeMap::new(),
+                mutes: BTreeMap::new(),
+                kept: HashMap::new(),
+                lost: Expired::default(),
+            }),
+            put: Notify::new(),
         }
-        let mut seen: Vec<SystemTime> = self.issues.iter().map(|issue| issue.last_seen).collect();
-        let (_, oldest, _) =
-            seen.select_nth_unstable_by(ISSUES_KEPT - 1, |one, other| other.cmp(one));
-        *oldest
     }
 
-    fn resolve(&self, sighting: &Sighting<'_>) -> IssueKey {
-        let keys: Vec<IssueKey> = sighting
-            .hashes
-            .iter()
-            .map(|hash| IssueKey::new(sighting.project, hash))
-            .collect();
-        let issue = keys
-            .iter()
-            .find_map(|key| self.aliases.get(key).map(|known| known.clone()))
-            .unwrap_or_else(|| keys[0].clone());
-        for key in keys {
-            self.aliases.entry(key).or_insert_with(|| issue.clone());
-        }
-        issue
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 #[async_trait]
 impl Store for Memory {
-    async fn observe(&self, sighting: &Sighting<'_>, now: SystemTime) -> Result<Seen, Unavailable> {
-        let issue = self.resolve(sighting);
-        let is_duplicate = self.is_duplicate(sighting.event_id);
-        let user = sighting.user.map(|user| self.user_hasher.hash_one(user));
-        let mut record = self
-            .issues
-            .entry(issue.clone())
-            .or_insert_with(|| Record::new(now));
-        if !is_duplicate {
-            record.count(user, sighting.title, now);
-        }
-        Ok(record.seen(issue, is_duplicate))
+    fn backend(&self) -> &'static str {
+        "memory"
     }
 
-    async fn claim(
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    async fn observe(&self, sighting: &Sighting<'_>, now: SystemTime) -> Result<Seen, Unavailable> {
+        Ok(self.lock().observe(sighting, millis(now)))
+    }
+
+    async fn claim(&self, parcel: &Parcel<'_>, now: SystemTime) -> Result<Claim, Unavailable> {
+        let claim = self.lock().claim(parcel, millis(now));
+        if claim == Claim::Won {
+            self.put.notify_waiters();
+            self.put.notify_one();
+        }
+        Ok(claim)
+    }
+
+    async fn lead(
         &self,
-        issue: &IssueKey,
+        robot: &str,
+        holder: &str,
         lease: Duration,
         now: SystemTime,
     ) -> Result<bool, Unavailable> {
-        let Some(mut record) = self.issues.get_mut(issue) else {
-            return Ok(false);
-        };
-        if record.claimed_until.is_some_and(|until| now < until) {
-            return Ok(false);
-        }
-        record.claimed_until = Some(now + lease);
-        Ok(true)
+        Ok(self
+            .lock()
+            .queues
+            .lead(robot, holder, duration(lease), millis(now)))
     }
 
-    async fn settle(&self, issue: &IssueKey, said: Option<&Said>) -> Result<(), Unavailable> {
-        if let Some(mut record) = self.issues.get_mut(issue) {
-            record.claimed_until = None;
-            if let Some(said) = said {
-                record.said = Some(*said);
-                record.events_at_said = record.events;
-            }
+    async fn resign(&self, robot: &str, holder: &str) -> Result<(), Unavailable> {
+        self.lock().queues.resign(robot, holder);
+        Ok(())
+    }
+
+    async fn pending(&self, robot: &str, limit: usize) -> Result<Pending, Unavailable> {
+        let inner = self.lock();
+        Ok(inner.queues.pending(robot, limit, &inner.issues))
+    }
+
+    async fn gather(
+        &self,
+        robot: &str,
+        ids: &[String],
+        until: SystemTime,
+    ) -> Result<(), Unavailable> {
+        self.lock().queues.gather(robot, ids, millis(until));
+        Ok(())
+    }
+
+    async fn gathered(
+        &self,
+        robot: &str,
+        named: usize,
+        now: SystemTime,
+    ) -> Result<Gathered, Unavailable> {
+        let inner = self.lock();
+        Ok(inner
+            .queues
+            .gathered(robot, named, millis(now), &inner.issues))
+    }
+
+    async fn settle(
+        &self,
+        robot: &str,
+        settlements: &[Settlement<'_>],
+        missed: u64,
+        now: SystemTime,
+    ) -> Result<(), Unavailable> {
+        let mut inner = self.lock();
+        inner.queues.forget_missed(robot, missed);
+        for settlement in settlements {
+            inner.settle(robot, settlement, millis(now));
         }
         Ok(())
+    }
+
+    async fn changed(&self, within: Duration) {
+        let _ = timeout(within, self.put.notified()).await;
+    }
+
+    async fn quiet(
+        &self,
+        route: RouteKey,
+        before: SystemTime,
+        limit: usize,
+    ) -> Result<Vec<Quiet>, Unavailable> {
+        Ok(self.lock().quiet(route, millis(before), limit))
     }
 
     async fn take(
@@ -115,365 +186,284 @@ impl Store for Memory {
         per_minute: u32,
         now: SystemTime,
     ) -> Result<Take, Unavailable> {
-        let mut sent = self.budgets.entry(bucket.into()).or_default();
-        let is_past = |at: &SystemTime| now.duration_since(*at).is_ok_and(|age| age >= MINUTE);
-        while sent.front().is_some_and(is_past) {
-            sent.pop_front();
-        }
-        let Some(oldest) = sent.front().filter(|_| sent.len() >= per_minute as usize) else {
-            sent.push_back(now);
-            return Ok(Take::Granted);
-        };
-        let age = now.duration_since(*oldest).unwrap_or_default();
-        Ok(Take::After(MINUTE.saturating_sub(age)))
+        let mut inner = self.lock();
+        let budget = inner.budgets.entry(bucket.into()).or_default();
+        Ok(budget.take(per_minute, millis(now)))
     }
 
-    async fn mute(&self, mute: &Mute) -> Result<(), Unavailable> {
-        self.mutes.insert(mute.id.clone(), mute.clone());
+    async fn close(
+        &self,
+        bucket: &str,
+        until: SystemTime,
+        now: SystemTime,
+    ) -> Result<(), Unavailable> {
+        let mut inner = self.lock();
+        let budget = inner.budgets.entry(bucket.into()).or_default();
+        budget.close(millis(until), millis(now));
         Ok(())
     }
 
+    async fn report(&self, report: &Report) -> Result<(), Unavailable> {
+        let mut inner = self.lock();
+        inner.reports.insert(report.robot.clone(), report.clone());
+        Ok(())
+    }
+
+    async fn reports(&self) -> Result<Vec<Report>, Unavailable> {
+        Ok(self.lock().reports.values().cloned().collect())
+    }
+
+    async fn mute(&self, mute: &Mute) -> Result<(), Unavailable> {
+        let mut inner = self.lock();
+        inner.mutes.insert(mute.id.clone(), mute.clone());
+        if inner.mutes.len() > mute::MOST {
+            inner.drop_mute_that_ends_first();
+        }
+        Ok(())
+    }
+
+    async fn unmute(&self, id: &str) -> Result<bool, Unavailable> {
+        Ok(self.lock().mutes.remove(id).is_some())
+    }
+
     async fn mutes(&self, now: SystemTime) -> Result<Vec<Mute>, Unavailable> {
-        let mut mutes: Vec<Mute> = self
-            .mutes
-            .iter()
-            .filter(|mute| mute.is_active(now))
-            .map(|mute| mute.clone())
-            .collect();
-        mutes.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(mutes)
+        let inner = self.lock();
+        let active = inner.mutes.values().filter(|mute| mute.is_active(now));
+        Ok(active.cloned().collect())
     }
 
     async fn recent(&self, limit: usize) -> Result<Vec<Issue>, Unavailable> {
-        let mut issues: Vec<Issue> = self
-            .issues
-            .iter()
-            .map(|entry| entry.value().issue(entry.key().clone()))
-            .collect();
-        issues.sort_by_key(|issue| std::cmp::Reverse(issue.last_seen));
-        issues.truncate(limit);
-        Ok(issues)
+        Ok(self.lock().recent(limit))
     }
 
-    async fn expire(&self, before: SystemTime) -> Result<usize, Unavailable> {
-        let known = self.issues.len();
-        let before = before.max(self.oldest_kept());
-        self.issues.retain(|_, record| record.last_seen >= before);
-        self.aliases
-            .retain(|_, issue| self.issues.contains_key(issue));
-        self.mutes.retain(|_, mute| mute.is_active(before));
-        Ok(known.saturating_sub(self.issues.len()))
+    async fn issue(&self, key: &IssueKey) -> Result<Option<Issue>, Unavailable> {
+        Ok(self.lock().issue(key))
     }
-}
 
-/// The last 250 000 to 500 000 event ids: two generations, the older one dropped when the younger one is full.
-#[derive(Debug, Default)]
-struct RecentIds {
-    young: HashSet<[u8; 16]>,
-    old: HashSet<[u8; 16]>,
-}
+    async fn expire(
+        &self,
+        before: SystemTime,
+        stale: SystemTime,
+        now: SystemTime,
+    ) -> Result<Expired, Unavailable> {
+        Ok(self.lock().expire(millis(before), millis(stale), now))
+    }
 
-impl RecentIds {
-    /// Remembers an id; false when it was known.
-    fn insert(&mut self, event_id: [u8; 16]) -> bool {
-        if self.old.contains(&event_id) {
-            return false;
-        }
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(event_id)
+    async fn keep(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, Unavailable> {
+        let mut inner = self.lock();
+        let kept = inner.kept.entry(name.to_owned());
+        Ok(kept.or_insert_with(|| value.to_vec()).clone())
     }
 }
 
-#[derive(Debug)]
-struct Record {
-    title: Box<str>,
-    events: u64,
-    events_at_said: u64,
-    users: HashSet<u64>,
-    first_seen: SystemTime,
-    last_seen: SystemTime,
-    said: Option<Said>,
-    claimed_until: Option<SystemTime>,
+impl Inner {
+    fn observe(&mut self, sighting: &Sighting<'_>, now: u64) -> Seen {
+        let is_duplicate = sighting
+            .event_id
+            .is_some_and(|id| !self.event_ids.insert(id));
+        let claims = self.queues.claims();
+        let may_go = |key: &IssueKey| !claims.is_claimed_anywhere(key);
+        let (mut seen, went) = self.issues.observe(sighting, is_duplicate, now, may_go);
+        self.lost.evicted += went;
+        for route in &mut seen.routes {
+            route.is_claimed = claims.is_claimed(&seen.issue, route.route, now);
+        }
+        seen
+    }
+
+    fn claim(&mut self, parcel: &Parcel<'_>, now: u64) -> Claim {
+        if let Some(word) = &parcel.word {
+            let claims = self.queues.claims();
+            let said = self
+                .issues
+                .said(&word.issue, word.route)
+                .map(|said| said.at);
+            if claims.is_claimed(&word.issue, word.route, now)
+                || said.map(millis) != word.after.map(millis)
+            {
+                return Claim::Taken;
+            }
+            if parcel.robots.is_empty() {
+                let told = self.issues.events_since_said(&word.issue, word.route);
+                self.issues.tell(word, told, now);
+                return Claim::Won;
+            }
+        }
+        self.queues.put(parcel, now)
+    }
+
+    fn settle(&mut self, robot: &str, settlement: &Settlement<'_>, now: u64) {
+        let Some(first_word) = self.queues.settle(robot, settlement, now) else {
+            return;
+        };
+        if let End::Told { events } = settlement.end {
+            self.issues.tell(&first_word, events, now);
+        }
+    }
+
+    fn quiet(&self, route: RouteKey, before: u64, limit: usize) -> Vec<Quiet> {
+        let claims = self.queues.claims();
+        let mut quiet = self.issues.quiet(route, before);
+        quiet.retain(|(key, _)| !claims.has(key, route));
+        quiet.sort_by_key(|(key, last_seen)| (*last_seen, *key));
+        quiet.truncate(limit);
+        let quiet = quiet.into_iter().filter_map(|(key, last_seen)| {
+            let issue = self.issue(&key)?;
+            let on_route = issue.routes.iter().find(|on| on.route == route)?;
+            Some(Quiet {
+                said: on_route.said?,
+                events_since_said: on_route.events_since_said,
+                last_seen: moment(last_seen),
+                issue,
+            })
+        });
+        quiet.collect()
+    }
+
+    fn recent(&self, limit: usize) -> Vec<Issue> {
+        let issues = self.issues.recent(limit);
+        issues.map(|issue| self.with_claims(issue)).collect()
+    }
+
+    fn issue(&self, key: &IssueKey) -> Option<Issue> {
+        let issue = self.issues.issue(key)?;
+        Some(self.with_claims(issue))
+    }
+
+    fn with_claims(&self, mut issue: Issue) -> Issue {
+        for route in &mut issue.routes {
+            route.is_claimed = self.queues.claims().has(&issue.key, route.route);
+        }
+        issue
+    }
+
+    fn expire(&mut self, before: u64, stale: u64, now: SystemTime) -> Expired {
+        self.lost.parcels += self.queues.expire(stale, millis(now));
+        let claims = self.queues.claims();
+        let may_go = |key: &IssueKey| !claims.is_claimed_anywhere(key);
+        self.lost.issues += self.issues.expire(before, millis(now), may_go);
+        self.mutes.retain(|_, mute| mute.is_active(now));
+        self.budgets
+            .retain(|_, budget| !budget.is_idle(millis(now)));
+        std::mem::take(&mut self.lost)
+    }
+
+    fn drop_mute_that_ends_first(&mut self) {
+        let until = |mute: &Mute| mute.until.map_or(u64::MAX, millis);
+        let first = self.mutes.values().min_by_key(|mute| until(mute));
+        if let Some(id) = first.map(|mute| mute.id.clone()) {
+            self.mutes.remove(&id);
+        }
+    }
 }
 
-impl Record {
-    fn new(now: SystemTime) -> Self {
-        Self {
-            title: Box::default(),
-            events: 0,
-            events_at_said: 0,
-            users: HashSet::new(),
-            first_seen: now,
-            last_seen: now,
-            said: None,
-            claimed_until: None,
-        }
-    }
-
-    fn count(&mut self, user: Option<u64>, title: &str, now: SystemTime) {
-        self.events += 1;
-        self.last_seen = self.last_seen.max(now);
-        if *self.title != *title {
-            self.title = title.into();
-        }
-        if let Some(user) = user
-            && self.users.len() < Seen::USERS_COUNTED
-        {
-            self.users.insert(user);
-        }
-    }
-
-    fn seen(&self, issue: IssueKey, is_duplicate: bool) -> Seen {
-        Seen {
-            issue,
-            events: self.events,
-            events_since_said: self.events - self.events_at_said,
-            users: self.users.len() as u64,
-            first_seen: self.first_seen,
-            last_seen: self.last_seen,
-            said: self.said,
-            is_duplicate,
-        }
-    }
-
-    fn issue(&self, key: IssueKey) -> Issue {
-        Issue {
-            key,
-            title: self.title.to_string(),
-            events: self.events,
-            users: self.users.len() as u64,
-            first_seen: self.first_seen,
-            last_seen: self.last_seen,
-            said: self.said,
-        }
-    }
+/// Milliseconds since 1970.
+fn millis(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, duration)
 }
 
-/// How many issues [`Store::expire`] leaves; the ones longest unseen go first.
-const ISSUES_KEPT: usize = 200_000;
+fn duration(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(LATEST)
+}
 
-/// How many event ids make a generation of [`RecentIds`].
-const GENERATION: usize = 250_000;
+fn moment(millis: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(millis.min(LATEST))
+}
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// Half of an id or hash, mixed from both halves.
+fn folded(id: [u8; 16]) -> u64 {
+    let number = u128::from_be_bytes(id);
+    let (high, low) = ((number >> 64) as u64, number as u64);
+    high.wrapping_mul(MIXER) ^ low
+}
+
+/// The golden ratio in 64 bits, odd: multiplying by it spreads numbers that are close together.
+const MIXER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A moment that every system's clock can hold, some 35 000 years from now.
+const LATEST: u64 = 1 << 50;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{IssueHash, Watch};
+
+    crate::conformance::conformance_tests!(fresh());
 
     #[tokio::test]
-    async fn counts_an_event_id_once() {
-        let store = Memory::new();
-        let hashes = ["a".to_owned()];
+    async fn a_full_store_lets_the_issues_longest_unseen_go_and_counts_them() {
+        let store = Memory::with_room_for(100);
 
-        let first = store
-            .observe(&sighting(&hashes, Some(1)), at(0))
-            .await
-            .unwrap();
-        let again = store
-            .observe(&sighting(&hashes, Some(1)), at(1))
-            .await
-            .unwrap();
-        let other = store
-            .observe(&sighting(&hashes, Some(2)), at(2))
-            .await
-            .unwrap();
-
-        assert!(!first.is_duplicate && again.is_duplicate && !other.is_duplicate);
-        assert_eq!((again.events, other.events), (1, 2));
-        assert_eq!((other.first_seen, other.last_seen), (at(0), at(2)));
-    }
-
-    #[tokio::test]
-    async fn events_without_an_id_all_count() {
-        let store = Memory::new();
-        let hashes = ["a".to_owned()];
-
-        store
-            .observe(&sighting(&hashes, None), at(0))
-            .await
-            .unwrap();
-        let seen = store
-            .observe(&sighting(&hashes, None), at(0))
-            .await
-            .unwrap();
-
-        assert_eq!(seen.events, 2);
-    }
-
-    #[tokio::test]
-    async fn any_known_hash_names_the_issue() {
-        let store = Memory::new();
-        let (first, both, second) = (
-            ["a".to_owned()],
-            ["b".to_owned(), "a".to_owned()],
-            ["b".to_owned()],
-        );
-
-        store
-            .observe(&sighting(&first, Some(1)), at(0))
-            .await
-            .unwrap();
-        store
-            .observe(&sighting(&both, Some(2)), at(0))
-            .await
-            .unwrap();
-        let seen = store
-            .observe(&sighting(&second, Some(3)), at(0))
-            .await
-            .unwrap();
-
-        assert_eq!(seen.issue, IssueKey::new("1", "a"));
-        assert_eq!(seen.events, 3);
-    }
-
-    #[tokio::test]
-    async fn counts_distinct_users() {
-        let store = Memory::new();
-        let hashes = ["a".to_owned()];
-
-        for (id, user) in [(1, "u1"), (2, "u2"), (3, "u1")] {
-            let sighting = Sighting {
-                user: Some(user),
-                ..sighting(&hashes, Some(id))
-            };
-            store.observe(&sighting, at(0)).await.unwrap();
+        for number in 0..250 {
+            see(&store, number, at(number)).await;
         }
+        see(&store, 150, at(250)).await;
+        see(&store, 251, at(251)).await;
 
-        assert_eq!(store.recent(9).await.unwrap()[0].users, 2);
+        let issues = store.recent(999).await.unwrap();
+        assert_eq!(issues.len(), 100);
+        let oldest = issues.iter().map(|issue| issue.first_seen).min();
+        assert_eq!(oldest, Some(at(150)), "seen again, so it stays");
+        let gone = store.expire(at(0), at(0), at(300)).await.unwrap();
+        assert_eq!((gone.evicted, gone.issues), (151, 0));
+        assert_eq!(see(&store, 3, at(301)).await.events, 1);
     }
 
     #[tokio::test]
-    async fn one_caller_holds_the_claim_until_lease_or_settlement() {
-        let store = Memory::new();
-        let hashes = ["a".to_owned()];
-        let issue = store
-            .observe(&sighting(&hashes, Some(1)), at(0))
-            .await
-            .unwrap()
-            .issue;
-        let lease = Duration::from_secs(30);
-
-        assert!(store.claim(&issue, lease, at(0)).await.unwrap());
-        assert!(!store.claim(&issue, lease, at(29)).await.unwrap());
-        assert!(store.claim(&issue, lease, at(30)).await.unwrap());
-        store.settle(&issue, None).await.unwrap();
-        assert!(store.claim(&issue, lease, at(31)).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn settling_starts_a_new_count() {
-        let store = Memory::new();
-        let hashes = ["a".to_owned()];
-        let said = Said {
-            at: at(5),
+    async fn an_issue_with_a_word_on_its_way_is_not_evicted() {
+        let store = Memory::with_room_for(10);
+        let seen = see(&store, 0, at(0)).await;
+        let word = crate::Word {
+            issue: seen.issue,
+            route: RouteKey(1),
+            after: None,
             silence: Duration::from_secs(60),
+            is_burst_told: false,
+            is_stopped: false,
         };
+        let robots = ["oncall".to_owned()];
+        let parcel = Parcel {
+            id: "a",
+            word: Some(word),
+            robots: &robots,
+            priority: 0,
+            gather_until: None,
+            late_after: Duration::from_secs(60),
+            payload: b"",
+        };
+        store.claim(&parcel, at(0)).await.unwrap();
 
-        let issue = store
-            .observe(&sighting(&hashes, Some(1)), at(0))
-            .await
-            .unwrap()
-            .issue;
-        store.settle(&issue, Some(&said)).await.unwrap();
-        let seen = store
-            .observe(&sighting(&hashes, Some(2)), at(6))
-            .await
-            .unwrap();
-
-        assert_eq!(seen.said, Some(said));
-        assert_eq!((seen.events, seen.events_since_said), (2, 1));
-    }
-
-    #[tokio::test]
-    async fn never_grants_more_than_the_budget_in_any_minute() {
-        let store = Memory::new();
-        let mut granted = Vec::new();
-
-        for second in 0..300 {
-            if store.take("oncall", 3, at(second)).await.unwrap() == Take::Granted {
-                granted.push(second);
-            }
+        for number in 1..50 {
+            see(&store, number, at(number)).await;
         }
 
-        assert_eq!(granted.len(), 15);
-        assert!(granted.windows(4).all(|four| four[3] - four[0] >= 60));
+        assert_eq!(see(&store, 0, at(60)).await.events, 2);
     }
 
-    #[tokio::test]
-    async fn says_when_the_budget_opens_again() {
-        let store = Memory::new();
-
-        store.take("oncall", 1, at(0)).await.unwrap();
-
-        let refused = store.take("oncall", 1, at(45)).await.unwrap();
-        assert_eq!(refused, Take::After(Duration::from_secs(15)));
+    async fn fresh() -> (Memory, ()) {
+        (Memory::new(), ())
     }
 
-    #[tokio::test]
-    async fn expiry_forgets_quiet_issues_and_their_hashes() {
-        let store = Memory::new();
-        let (quiet, live) = (["a".to_owned()], ["b".to_owned()]);
-        store
-            .observe(&sighting(&quiet, Some(1)), at(0))
-            .await
-            .unwrap();
-        store
-            .observe(&sighting(&live, Some(2)), at(10))
-            .await
-            .unwrap();
-
-        assert_eq!(store.expire(at(5)).await.unwrap(), 1);
-
-        let left = store.recent(9).await.unwrap();
-        assert_eq!(left.len(), 1);
-        assert_eq!(store.aliases.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn ended_mutes_are_not_listed() {
-        let store = Memory::new();
-        let mute = Mute {
-            id: "1".to_owned(),
-            issue: IssueKey::new("1", "a"),
-            until: Some(at(10)),
-            by: "cli".to_owned(),
-            comment: String::new(),
-        };
-
-        store.mute(&mute).await.unwrap();
-
-        assert_eq!(store.mutes(at(9)).await.unwrap(), [mute]);
-        assert_eq!(store.mutes(at(10)).await.unwrap(), []);
-    }
-
-    #[test]
-    fn remembers_at_least_one_generation_of_ids() {
-        let mut ids = RecentIds::default();
-        let id = |number: u32| {
-            let mut id = [0; 16];
-            id[..4].copy_from_slice(&number.to_be_bytes());
-            id
-        };
-
-        for number in 0..600_000 {
-            assert!(ids.insert(id(number)));
-        }
-
-        assert!(!ids.insert(id(600_000 - 250_000)));
-        assert!(ids.young.len() + ids.old.len() <= 2 * GENERATION);
-    }
-
-    fn sighting(hashes: &[String], event_id: Option<u8>) -> Sighting<'_> {
-        Sighting {
-            project: "1",
-            hashes,
-            event_id: event_id.map(|id| [id; 16]),
+    async fn see(store: &Memory, number: u64, now: SystemTime) -> Seen {
+        let mut hash = [0; 16];
+        hash[..8].copy_from_slice(&number.to_be_bytes());
+        let sighting = Sighting {
+            project: 1,
+            hashes: &[IssueHash(hash)],
+            event_id: None,
             user: None,
+            release: None,
             title: "title",
-        }
+            level: 4,
+            routes: &[Watch {
+                route: RouteKey(1),
+                events: None,
+                users: None,
+                burst: None,
+            }],
+        };
+        store.observe(&sighting, now).await.unwrap()
     }
 
     fn at(seconds: u64) -> SystemTime {

@@ -7,7 +7,7 @@ use dingtalk::{Language, Mention, MessageKind, OpenLinks, RobotConfig, Secret, W
 use event::endpoint::ProjectId;
 use event::model::{EventId, EventKind, Level};
 use serde_json::Value;
-use state::IssueKey;
+use state::{IssueHash, IssueKey};
 
 /// 2026-07-01 10:07:00 in Shanghai.
 pub(crate) fn now() -> SystemTime {
@@ -23,6 +23,7 @@ pub(crate) fn robot() -> RobotConfig {
         name: "oncall".to_owned(),
         webhooks: vec![Webhook::parse(TOKEN).unwrap()],
         secret: Some(Secret::new(SECRET)),
+        secrets: Vec::new(),
         keyword: None,
         per_minute: 18,
         message: MessageKind::Markdown,
@@ -43,24 +44,30 @@ pub(crate) fn in_english() -> RobotConfig {
 pub(crate) fn alert() -> Alert {
     Alert {
         id: "0198f2c4".to_owned(),
-        issue: IssueKey::new("42", "d41d8cd98f00b204e9800998ecf8427e"),
+        issue: IssueKey::new(42, IssueHash::of("d41d8cd98f00b204e9800998ecf8427e")),
         reason: Reason::FirstSeen,
         subject: subject(),
         counts: Counts {
             events: 37,
             events_since_said: 37,
             users: 12,
+            are_users_exact: true,
             first_seen: at(1_782_871_331),
             last_seen: at(1_782_871_618),
             last_said: None,
+            window: None,
+            quiet: None,
         },
         links: Links {
             event: Some(format!("{ISSUES}&query=9f3c2d1a00004000800000000000beef")),
             similar: Some(format!(
                 "{ISSUES}&query=is%3Aunresolved+error.type%3AZeroDivisionError"
             )),
+            mutes: Vec::new(),
         },
         route: vec!["root".to_owned(), "prod-errors".to_owned()],
+        mention: None,
+        owners: Mention::default(),
     }
 }
 

@@ -1,0 +1,367 @@
+//! All issues in memory: found by any of their hashes, kept in the order they were seen, the oldest evicted when full.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+
+use super::record::Record;
+use super::routes::{Addition, RouteRecord};
+use super::{MIXER, folded, moment};
+use crate::{Issue, IssueHash, IssueKey, RouteKey, Said, Seen, Sighting, Tally, Word};
+
+/// Every issue that is known.
+#[derive(Debug)]
+pub(super) struct Issues {
+    room: usize,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Where the issue of a hash is. Sixty-four bits of project and hash name it: of a million md5s, two are taken for one
+    /// another once in 30 million times. An entry whose generation has passed leads nowhere.
+    index: HashMap<u64, (u32, u32)>,
+    newest: u32,
+    oldest: u32,
+    len: usize,
+    user_room: usize,
+    hasher: RandomState,
+}
+
+/// Hashes in short, and where their issues are.
+type Found = [Option<(u64, Option<u32>)>; HASHES];
+
+#[derive(Debug)]
+struct Slot {
+    record: Record,
+    newer: u32,
+    older: u32,
+    /// Grows with each use and each release, so it is odd while the slot is free.
+    generation: u32,
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        self.generation % 2 == 1
+    }
+}
+
+impl Issues {
+    pub(super) fn with_room_for(room: usize) -> Self {
+        Self {
+            room: room.max(1),
+            slots: Vec::new(),
+            free: Vec::new(),
+            index: HashMap::new(),
+            newest: NOWHERE,
+            oldest: NOWHERE,
+            len: 0,
+            user_room: USER_ROOM,
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Counts an event; also returns how many issues had to go for it.
+    pub(super) fn observe(
+        &mut self,
+        sighting: &Sighting<'_>,
+        is_duplicate: bool,
+        now: u64,
+        may_go: impl Fn(&IssueKey) -> bool,
+    ) -> (Seen, usize) {
+        let found = self.find_all(sighting);
+        let known = found.iter().flatten().find_map(|(_, at)| *at);
+        if is_duplicate {
+            let seen = known.map_or_else(|| unknown(sighting, now), |at| self.seen(at, sighting));
+            return (seen, 0);
+        }
+        let mut evicted = 0;
+        let at = known.unwrap_or_else(|| {
+            evicted = self.make_room(may_go);
+            self.add(sighting, now)
+        });
+        self.attach(&found, at);
+        self.touch(at);
+        (self.count(at, sighting, now), evicted)
+    }
+
+    pub(super) fn said(&self, key: &IssueKey, route: RouteKey) -> Option<Said> {
+        self.find(key)?.route(route)?.said()
+    }
+
+    pub(super) fn events_since_said(&self, key: &IssueKey, route: RouteKey) -> u64 {
+        let record = self.find(key).and_then(|record| record.route(route));
+        record.map_or(0, RouteRecord::since_said)
+    }
+
+    pub(super) fn tell(&mut self, word: &Word, events: u64, now: u64) {
+        if let Some(record) = self.find_mut(&word.issue) {
+            record.route_mut(word.route).tell(word, events, now);
+        }
+    }
+
+    pub(super) fn tally(&self, key: &IssueKey, route: RouteKey) -> Option<Tally> {
+        Some(self.find(key)?.tally(route))
+    }
+
+    pub(super) fn issue(&self, key: &IssueKey) -> Option<Issue> {
+        Some(self.find(key)?.issue())
+    }
+
+    pub(super) fn recent(&self, limit: usize) -> impl Iterator<Item = Issue> {
+        let newest = self.slot(self.newest);
+        let slots = std::iter::successors(newest, |slot| self.slot(slot.older));
+        slots.take(limit).map(|slot| slot.record.issue())
+    }
+
+    /// Returns what was spoken of on a route, has not been seen there since `before`, and is not known to have stopped.
+    pub(super) fn quiet(&self, route: RouteKey, before: u64) -> Vec<(IssueKey, u64)> {
+        let records = self.slots.iter().filter(|slot| !slot.is_free());
+        let quiet = records.filter_map(|Slot { record, .. }| {
+            let on_route = record.route(route)?;
+            let is_told = on_route.said().is_some_and(|said| !said.is_stopped);
+            let is_quiet = on_route.last_seen < before;
+            (is_told && is_quiet).then_some((record.key, on_route.last_seen))
+        });
+        quiet.collect()
+    }
+
+    /// Forgets issues last seen before a moment; returns how many.
+    pub(super) fn expire(
+        &mut self,
+        before: u64,
+        now: u64,
+        may_go: impl Fn(&IssueKey) -> bool,
+    ) -> usize {
+        let mut gone = 0;
+        let mut at = self.oldest;
+        while let Some(slot) = self.slot(at) {
+            let (newer, record) = (slot.newer, &slot.record);
+            if record.last_seen >= before {
+                break;
+            }
+            if may_go(&record.key) {
+                self.remove(at);
+                gone += 1;
+            }
+            at = newer;
+        }
+        self.forget_stale_hashes();
+        let live = self.slots.iter_mut().filter(|slot| !slot.is_free());
+        live.flat_map(|slot| slot.record.routes_mut())
+            .for_each(|route| route.trim(now));
+        gone
+    }
+
+    fn count(&mut self, at: u32, sighting: &Sighting<'_>, now: u64) -> Seen {
+        let user = sighting.user.map(|user| self.hasher.hash_one(user));
+        let addition = Addition {
+            now,
+            user,
+            release: sighting.release.map(release_hash),
+        };
+        let record = &mut self.slots[at as usize].record;
+        record.note(sighting, now);
+        if let Some(user) = user {
+            record.users.insert(user, &mut self.user_room);
+        }
+        let watches = sighting.routes.iter();
+        let routes = watches
+            .map(|watch| record.route_mut(watch.route).count(watch, &addition))
+            .collect();
+        seen(record, false, routes)
+    }
+
+    fn seen(&mut self, at: u32, sighting: &Sighting<'_>) -> Seen {
+        let record = &mut self.slots[at as usize].record;
+        let watches = sighting.routes.iter();
+        let routes = watches
+            .map(|watch| record.route_mut(watch.route).seen())
+            .collect();
+        seen(record, true, routes)
+    }
+
+    /// Returns each hash in short, and where its issue is if it is known.
+    fn find_all(&self, sighting: &Sighting<'_>) -> Found {
+        let mut found = [None; HASHES];
+        for (slot, hash) in found.iter_mut().zip(sighting.hashes) {
+            let short = short(sighting.project, hash);
+            *slot = Some((short, self.at(short)));
+        }
+        found
+    }
+
+    fn find(&self, key: &IssueKey) -> Option<&Record> {
+        let at = self.at(short(key.project, &key.hash))?;
+        let record = &self.slot(at)?.record;
+        (record.key == *key).then_some(record)
+    }
+
+    fn find_mut(&mut self, key: &IssueKey) -> Option<&mut Record> {
+        let at = self.at(short(key.project, &key.hash))?;
+        let record = &mut self.slots.get_mut(at as usize)?.record;
+        (record.key == *key).then_some(record)
+    }
+
+    fn at(&self, short: u64) -> Option<u32> {
+        let (at, generation) = *self.index.get(&short)?;
+        let slot = self.slot(at)?;
+        (slot.generation == generation).then_some(at)
+    }
+
+    fn slot(&self, at: u32) -> Option<&Slot> {
+        self.slots.get(at as usize)
+    }
+
+    /// Lets the hashes that are not known name the issue.
+    fn attach(&mut self, found: &Found, at: u32) {
+        let generation = self.slots[at as usize].generation;
+        for (short, known) in found.iter().flatten() {
+            if known.is_none() {
+                self.index.insert(*short, (at, generation));
+            }
+        }
+    }
+
+    fn add(&mut self, sighting: &Sighting<'_>, now: u64) -> u32 {
+        let key = IssueKey::new(sighting.project, sighting.hashes[0]);
+        let route = sighting.routes.first().map(|watch| watch.route);
+        let record = Record::new(key, route.unwrap_or(RouteKey(0)), now);
+        self.len += 1;
+        let at = match self.free.pop() {
+            Some(at) => {
+                let slot = &mut self.slots[at as usize];
+                slot.record = record;
+                slot.generation = slot.generation.wrapping_add(1);
+                at
+            }
+            None => self.push(record),
+        };
+        self.link(at);
+        at
+    }
+
+    fn push(&mut self, record: Record) -> u32 {
+        // Doubling would leave half of the largest allocation unused.
+        if self.slots.len() == self.slots.capacity() {
+            self.slots
+                .reserve_exact((self.slots.len() / 8).max(SLOTS_AT_ONCE));
+        }
+        let at = u32::try_from(self.slots.len()).unwrap_or(NOWHERE);
+        self.slots.push(Slot {
+            record,
+            newer: NOWHERE,
+            older: NOWHERE,
+            generation: 0,
+        });
+        at
+    }
+
+    /// Lets the issues longest unseen go until there is room for one more; returns how many went.
+    fn make_room(&mut self, may_go: impl Fn(&IssueKey) -> bool) -> usize {
+        let mut gone = 0;
+        let mut at = self.oldest;
+        while self.len >= self.room {
+            let Some(slot) = self.slot(at) else { break };
+            let newer = slot.newer;
+            if may_go(&slot.record.key) {
+                self.remove(at);
+                gone += 1;
+            }
+            at = newer;
+        }
+        if self.index.len() > self.room * HASHES {
+            self.forget_stale_hashes();
+        }
+        gone
+    }
+
+    fn remove(&mut self, at: u32) {
+        self.unlink(at);
+        let slot = &mut self.slots[at as usize];
+        self.user_room += slot.record.users.kept();
+        slot.record = Record::new(slot.record.key, RouteKey(0), 0);
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(at);
+        self.len -= 1;
+    }
+
+    fn forget_stale_hashes(&mut self) {
+        let slots = &self.slots;
+        self.index.retain(|_, (at, generation)| {
+            let slot = slots.get(*at as usize);
+            slot.is_some_and(|slot| slot.generation == *generation)
+        });
+    }
+
+    fn touch(&mut self, at: u32) {
+        if self.newest != at {
+            self.unlink(at);
+            self.link(at);
+        }
+    }
+
+    fn link(&mut self, at: u32) {
+        let before = std::mem::replace(&mut self.newest, at);
+        let slot = &mut self.slots[at as usize];
+        (slot.newer, slot.older) = (NOWHERE, before);
+        match self.slots.get_mut(before as usize) {
+            Some(before) => before.newer = at,
+            None => self.oldest = at,
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Slot { newer, older, .. } = self.slots[at as usize];
+        match self.slots.get_mut(newer as usize) {
+            Some(slot) => slot.older = older,
+            None => self.newest = older,
+        }
+        match self.slots.get_mut(older as usize) {
+            Some(slot) => slot.newer = newer,
+            None => self.oldest = newer,
+        }
+    }
+}
+
+fn seen(record: &Record, is_duplicate: bool, routes: Vec<crate::RouteSeen>) -> Seen {
+    Seen {
+        issue: record.key,
+        events: record.events,
+        users: record.users.count(),
+        are_users_exact: record.users.is_exact(),
+        first_seen: moment(record.first_seen),
+        last_seen: moment(record.last_seen),
+        is_duplicate,
+        routes,
+    }
+}
+
+/// A duplicate of an event whose issue has been forgotten.
+fn unknown(sighting: &Sighting<'_>, now: u64) -> Seen {
+    let key = IssueKey::new(sighting.project, sighting.hashes[0]);
+    let mut record = Record::new(key, RouteKey(0), now);
+    let watches = sighting.routes.iter();
+    let routes = watches
+        .map(|watch| record.route_mut(watch.route).seen())
+        .collect();
+    seen(&record, true, routes)
+}
+
+fn short(project: u64, hash: &IssueHash) -> u64 {
+    folded(hash.0) ^ project.wrapping_mul(MIXER)
+}
+
+/// FNV-1a, never zero.
+fn release_hash(release: &str) -> u32 {
+    let hash = release.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    hash.max(1)
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+/// Hashes of one event that are looked at; grouping gives three at most.
+const HASHES: usize = 4;
+
+/// Users kept in sets, all issues together.
+const USER_ROOM: usize = 2_000_000;
+
+const SLOTS_AT_ONCE: usize = 1_024;

@@ -1,0 +1,123 @@
+//! One issue in memory, packed: two hundred thousand of them are kept.
+
+use super::moment;
+use super::routes::RouteRecord;
+use super::users::Users;
+use crate::{Issue, IssueKey, RouteKey, Sighting, Tally};
+
+/// One issue; times in milliseconds.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) key: IssueKey,
+    title: Box<str>,
+    /// All zero when there is none.
+    last_event: [u8; 16],
+    pub(super) events: u64,
+    pub(super) first_seen: u64,
+    pub(super) last_seen: u64,
+    pub(super) users: Users,
+    level: u8,
+    /// The route most events take.
+    first: RouteRecord,
+    /// The others.
+    more: Option<Box<More>>,
+}
+
+/// Few issues take more than one route: a pointer of one word for all others.
+#[derive(Debug, Default)]
+struct More(Vec<RouteRecord>);
+
+impl Record {
+    pub(super) fn new(key: IssueKey, route: RouteKey, now: u64) -> Self {
+        Self {
+            key,
+            title: Box::default(),
+            last_event: [0; 16],
+            events: 0,
+            first_seen: now,
+            last_seen: now,
+            users: Users::default(),
+            level: 0,
+            first: RouteRecord::new(route),
+            more: None,
+        }
+    }
+
+    /// Notes what the newest event says about itself.
+    pub(super) fn note(&mut self, sighting: &Sighting<'_>, now: u64) {
+        self.events += 1;
+        self.last_seen = now;
+        self.level = sighting.level;
+        let title = cut(sighting.title);
+        if *self.title != *title {
+            self.title = title.into();
+        }
+        self.last_event = sighting.event_id.unwrap_or(self.last_event);
+    }
+
+    pub(super) fn routes(&self) -> impl Iterator<Item = &RouteRecord> {
+        let more = self.more.iter().flat_map(|more| &more.0);
+        std::iter::once(&self.first).chain(more)
+    }
+
+    pub(super) fn routes_mut(&mut self) -> impl Iterator<Item = &mut RouteRecord> {
+        let more = self.more.iter_mut().flat_map(|more| &mut more.0);
+        std::iter::once(&mut self.first).chain(more)
+    }
+
+    pub(super) fn route(&self, route: RouteKey) -> Option<&RouteRecord> {
+        self.routes().find(|record| record.route == route)
+    }
+
+    /// Returns the record of a route, a new one when the issue has not taken it yet.
+    pub(super) fn route_mut(&mut self, route: RouteKey) -> &mut RouteRecord {
+        if self.first.route == route {
+            return &mut self.first;
+        }
+        let more = &mut self.more.get_or_insert_default().0;
+        let at = more.iter().position(|record| record.route == route);
+        let at = at.unwrap_or_else(|| {
+            // Routes that a reload took away must not pile up.
+            if more.len() >= ROUTES {
+                more.remove(0);
+            }
+            more.push(RouteRecord::new(route));
+            more.len() - 1
+        });
+        &mut more[at]
+    }
+
+    pub(super) fn tally(&self, route: RouteKey) -> Tally {
+        Tally {
+            events: self.events,
+            events_since_said: self.route(route).map_or(0, RouteRecord::since_said),
+            users: self.users.count(),
+            are_users_exact: self.users.is_exact(),
+            first_seen: moment(self.first_seen),
+            last_seen: moment(self.last_seen),
+        }
+    }
+
+    pub(super) fn issue(&self) -> Issue {
+        Issue {
+            key: self.key,
+            title: self.title.to_string(),
+            level: self.level,
+            last_event: Some(self.last_event).filter(|id| *id != [0; 16]),
+            events: self.events,
+            users: self.users.count(),
+            are_users_exact: self.users.is_exact(),
+            first_seen: moment(self.first_seen),
+            last_seen: moment(self.last_seen),
+            routes: self.routes().map(RouteRecord::listed).collect(),
+        }
+    }
+}
+
+/// Cuts a title to what is kept of it, on a character boundary.
+fn cut(title: &str) -> &str {
+    &title[..title.floor_char_boundary(Issue::TITLE)]
+}
+
+/// Routes of one issue told apart besides the first one.
+const ROUTES: usize = 31;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -440,6 +441,31 @@ fn run_takes_all_the_descriptors_it_may() {
     let [soft, hard] = [3, 4].map(|column| files.split_whitespace().nth(column).unwrap());
     assert_ne!(soft, "128");
     assert_eq!(soft, hard);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn running_out_of_descriptors_is_survived() {
+    let sentry = FakeSentry::start().await.unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", PROGRAM, "run"]);
+    shell.args(["--listen", "127.0.0.1:0", "--upstream", &sentry.url()]);
+    shell
+        .env("SENTRY_NOTICE__ADMIN__LISTEN", "127.0.0.1:0")
+        .env("SENTRY_NOTICE__SPOOL__DIR", "")
+        .stderr(Stdio::piped());
+    let mut proxy = RunningProxy::watch(shell.spawn().unwrap());
+    let address: SocketAddr = proxy.address.parse().unwrap();
+
+    let crowd: Vec<_> = (0..100)
+        .map(|_| std::net::TcpStream::connect(address).unwrap())
+        .collect();
+    proxy.wait_to_hear("cannot accept connections for the moment");
+    drop(crowd);
+    let request = SdkRequest::new("POST", "/api/42/store/").body("{}");
+    let answer = testkit::send(address, &request).await.unwrap();
+
+    assert_eq!(answer.status, 200);
+    assert_eq!(proxy.terminate(), Some(0));
 }
 
 /// Asks for the counters until they hold a line: the last of them is counted after the robot has answered.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use alert::{Alert, Mention, Message};
 
-use crate::card::{Card, Part};
+use crate::card::{Card, Part, SEPARATOR};
 use crate::config::{MessageKind, RobotConfig};
 use crate::message::{ActionCard, At, Body, Button, Buttons, Content, Markdown, Orientation, Text};
 use crate::{links, markdown, write};
@@ -40,6 +40,9 @@ pub(crate) fn render_within(
         }
     }
     if !fits(&body) {
+        body = shorter_digest(limit, message, robot, now).unwrap_or(body);
+    }
+    if !fits(&body) {
         body = text_body(&Card::reduced(message, robot, now), robot);
     }
     if !fits(&body) {
@@ -47,6 +50,26 @@ pub(crate) fn render_within(
         body = text_body(&Card::reduced(message, &robot, now), &robot);
     }
     body
+}
+
+/// Returns a digest that names fewer issues and counts more, without links; `None` when it is none or none fits.
+fn shorter_digest(
+    limit: usize,
+    message: &Message,
+    robot: &RobotConfig,
+    now: SystemTime,
+) -> Option<Body> {
+    let Message::Digest(digest) = message else {
+        return None;
+    };
+    let mut bodies = (1..digest.alerts.len()).rev().map(|named| {
+        let mut fewer = digest.clone();
+        fewer.alerts.truncate(named);
+        let mut card = Card::of(&Message::Digest(fewer), robot, now);
+        card.leave_out(Part::Links);
+        write_body(&card, robot)
+    });
+    bodies.find(|body| body.to_json().len() <= limit)
 }
 
 /// Returns a body of plain text with none of the event's own sentences and without links.
@@ -145,7 +168,7 @@ fn markdown_body(card: &Card, robot: &RobotConfig) -> Body {
 fn action_card_body(card: &Card, robot: &RobotConfig) -> Option<Body> {
     let mut buttons = card.links.iter().filter_map(|link| {
         let action_url = links::target(&link.address, robot.open_links_in)?;
-        let title = link.label.to_owned();
+        let title = link.label.to_string();
         Some(Button { title, action_url })
     });
     let mut buttons: Vec<Button> = buttons.by_ref().collect();
@@ -260,5 +283,3 @@ const LIMIT: usize = 17_900;
 
 /// Characters of a title; notifications show fewer.
 const TITLE: usize = 64;
-
-const SEPARATOR: &str = " · ";

@@ -127,6 +127,15 @@ impl Language {
         }
     }
 
+    /// `37 次 / 5 分钟`, `37 times in 5 minutes`
+    pub(crate) fn times_within(self, count: u64, lasted: Duration) -> String {
+        let (times, lasted) = (self.times(count), self.duration(lasted));
+        match self {
+            Self::ZhCn => format!("{times} / {lasted}"),
+            Self::En => format!("{times} in {lasted}"),
+        }
+    }
+
     pub(crate) fn times_in_all(self, count: u64) -> String {
         match self {
             Self::ZhCn => format!("共 {count} 次"),
@@ -138,6 +147,23 @@ impl Language {
         match self {
             Self::ZhCn => format!("自上次通知（{said}）以来 {count} 次"),
             Self::En => format!("{} since the last message at {said}", self.times(count)),
+        }
+    }
+
+    /// Labels a link that mutes an issue for so long.
+    pub(crate) fn mute_for(self, lasts: Duration) -> String {
+        let hours = lasts.as_secs() / 3_600;
+        // People say 24 hours of a mute, not a day.
+        let lasts = match self {
+            _ if hours * 3_600 != lasts.as_secs() || !(2..=48).contains(&hours) => {
+                self.duration(lasts)
+            }
+            Self::ZhCn => format!("{hours} 小时"),
+            Self::En => format!("{hours} hours"),
+        };
+        match self {
+            Self::ZhCn => format!("静默 {lasts}"),
+            Self::En => format!("Mute for {lasts}"),
         }
     }
 
@@ -332,6 +358,23 @@ mod tests {
             en.users(1_000, false),
         ];
         assert_eq!(users, ["1 user", "999 users", "≥ 1000 users"]);
+    }
+
+    #[test]
+    fn tells_mutes_in_hours() {
+        let (zh, en) = (Language::ZhCn, Language::En);
+        let cases = [
+            (1_800, "静默 30 分钟", "Mute for 30 minutes"),
+            (3_600, "静默 1 小时", "Mute for 1 hour"),
+            (86_400, "静默 24 小时", "Mute for 24 hours"),
+            (604_800, "静默 7 天", "Mute for 7 days"),
+        ];
+
+        for (seconds, chinese, english) in cases {
+            let lasts = Duration::from_secs(seconds);
+
+            assert_eq!([zh.mute_for(lasts), en.mute_for(lasts)], [chinese, english]);
+        }
     }
 
     #[test]

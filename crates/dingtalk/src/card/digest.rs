@@ -77,7 +77,7 @@ fn item(alert: &Alert, robot: &RobotConfig) -> Row {
     let named = subject.environment.as_deref();
     let environment = named.map(|name| environment(name, robot));
     let link = alert.links.event.clone().map(|address| {
-        let label = robot.language.words().open_event;
+        let label = robot.language.words().open_event.into();
         vec![Span::Link(Link { label, address })]
     });
     let spans = dotted([
@@ -106,7 +106,7 @@ fn span_of_time(digest: &Digest, robot: &RobotConfig, now: SystemTime) -> Row {
 }
 
 fn status_page(digest: &Digest, robot: &RobotConfig) -> Vec<Link> {
-    let label = robot.language.words().status_page;
+    let label = robot.language.words().status_page.into();
     let link = digest.status_url.clone();
     link.map(|address| Link { label, address })
         .into_iter()

@@ -3,9 +3,9 @@
 //! The mark is the whole defence against hostile text: only [`write`](crate::write) turns rows into markdown or plain
 //! text, and it makes everything inert that is not ours.
 
-mod clock;
+pub(crate) mod clock;
 mod digest;
-mod issue;
+pub(crate) mod issue;
 mod notice;
 mod trial;
 
@@ -16,6 +16,7 @@ use alert::Message;
 
 use crate::config::RobotConfig;
 use crate::markdown;
+use crate::template::Written;
 
 /// Everything one message shows.
 #[derive(Debug, Clone)]
@@ -32,6 +33,10 @@ pub(crate) struct Card {
     pub(crate) may_mention_all: bool,
     /// What had to be left out.
     pub(crate) left_out: Vec<Part>,
+    /// What the operator's template says instead of the rows, the links and the footer.
+    pub(crate) written: Option<Written>,
+    /// Whether there is a template that could not be used.
+    pub(crate) has_failed_template: bool,
 }
 
 /// One row of a card.

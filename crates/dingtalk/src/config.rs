@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 use url::Url;
 
+use crate::template::Template;
+
 /// One robot: its webhook, its security settings and the look of its messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RobotConfig {
@@ -34,6 +36,8 @@ pub struct RobotConfig {
     pub timezone: TimeZone,
     /// Where a tapped link opens on a computer.
     pub open_links_in: OpenLinks,
+    /// What alerts say instead of the built-in text.
+    pub template: Option<Template>,
 }
 
 /// The address of a robot. It holds the access token, so `Debug` and `Display` show only the token's last four characters.
@@ -367,6 +371,7 @@ mod tests {
             language: Language::En,
             timezone: TimeZone::UTC,
             open_links_in: OpenLinks::Browser,
+            template: None,
         };
 
         let shown = format!("{config:?} {:#?}", config);

@@ -39,6 +39,17 @@ pub(crate) fn inert(line: &str, mention: &Mention) -> String {
     })
 }
 
+/// Returns a line that is inert wherever somebody else puts it: inside a link's label, or right before or after any markup.
+///
+/// More characters than in [`inert`] are replaced, since nothing is known of what stands beside them.
+pub(crate) fn inert_anywhere(line: &str, mention: &Mention) -> String {
+    replace_where(line, |text, at| {
+        acts_in_markdown(text, at)
+            || acts_anywhere(text, at, mention)
+            || acts_with_neighbours(text, at, mention)
+    })
+}
+
 /// Returns a line that mentions nobody and links nowhere in a message of plain text.
 pub(crate) fn inert_in_plain_text(line: &str, mention: &Mention) -> String {
     replace_where(line, |text, at| acts_anywhere(text, at, mention))
@@ -117,6 +128,25 @@ fn acts_in_markdown(text: &[char], at: usize) -> bool {
         '#' => is_heading_mark(text, at),
         '-' | '+' => at == 0 && next.is_none_or(|next| next == ' ' || next == text[0]),
         '.' | ')' => is_number_of_a_list(text, at),
+        _ => false,
+    }
+}
+
+/// What may become markup together with what stands before the first or after the last character.
+fn acts_with_neighbours(text: &[char], at: usize, mention: &Mention) -> bool {
+    let (is_first, is_last) = (at == 0, at + 1 == text.len());
+    match text[at] {
+        '[' | ']' | '|' | '&' => true,
+        '(' | ':' | '=' if is_first => true,
+        '!' | ':' | '\\' if is_last => true,
+        ':' => text[at + 1..] == ['/'],
+        '/' => is_first && text.get(1) == Some(&'/'),
+        '.' | ')' if is_first => text.get(1).is_none_or(|next| *next == ' '),
+        '.' => text[..at].iter().all(|before| matches!(before, 'w' | 'W')),
+        '@' => {
+            let rest = plain_letters(text[at + 1..].iter().copied());
+            names(mention).any(|name| name.starts_with(&rest))
+        }
         _ => false,
     }
 }

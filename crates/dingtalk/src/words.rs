@@ -31,6 +31,7 @@ pub(crate) struct Words {
     pub(crate) rule: &'static str,
     pub(crate) event: &'static str,
     pub(crate) left_out: &'static str,
+    pub(crate) template_failed: &'static str,
     pub(crate) between: &'static str,
     pub(crate) see_sentry: &'static str,
     pub(crate) status_page: &'static str,
@@ -201,6 +202,15 @@ impl Language {
         }
     }
 
+    /// `🔴 生产 (production)`; the name as sent where it is none of the usual ones.
+    pub(crate) fn badge(self, name: &str) -> String {
+        match self.environment(name) {
+            Some((mark, word)) if word == name => format!("{mark} {word}"),
+            Some((mark, word)) => format!("{mark} {word} ({name})"),
+            None => name.to_owned(),
+        }
+    }
+
     /// Names a part of a card that had to be left out.
     pub(crate) fn part(self, part: Part) -> &'static str {
         let (chinese, english) = match part {
@@ -257,6 +267,7 @@ static ZH_CN: Words = Words {
     rule: "规则",
     event: "事件",
     left_out: "内容过长, 已省略",
+    template_failed: "模板无法使用, 已改用内置卡片",
     between: "、",
     see_sentry: "详情请在 Sentry 中查看",
     status_page: "状态页",
@@ -286,6 +297,7 @@ static EN: Words = Words {
     rule: "rule",
     event: "event",
     left_out: "too long, left out",
+    template_failed: "the template cannot be used, this is the built-in card",
     between: ", ",
     see_sentry: "see Sentry for the details",
     status_page: "Status page",

@@ -120,6 +120,7 @@ fn robot(mut section: Section, name: &str, environment: &Environment) -> Option<
         language: section.read("language", Language::ZhCn, choice(&LANGUAGES)),
         timezone: section.read("timezone", default_timezone(), timezone),
         open_links_in: section.read("open_links_in", OpenLinks::Browser, choice(&OPEN_LINKS)),
+        template: None,
         webhooks,
     };
     section.later("template_file", "the built-in cards are used");

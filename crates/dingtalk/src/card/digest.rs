@@ -2,14 +2,13 @@
 
 use std::time::SystemTime;
 
-use alert::{Alert, Digest, Reason};
+use alert::{Alert, Digest};
 
-use super::issue::{environment, project};
+use super::issue::{environment, mark, project};
 use super::{Card, Link, Part, Row, Shape, Span, clock, dotted, notice};
 use crate::config::RobotConfig;
 use crate::markdown::line;
 use crate::mask::mask;
-use crate::words;
 
 /// Returns the card of a digest.
 pub(super) fn card(digest: &Digest, robot: &RobotConfig, now: SystemTime) -> Card {
@@ -25,6 +24,8 @@ pub(super) fn card(digest: &Digest, robot: &RobotConfig, now: SystemTime) -> Car
         footer: Vec::new(),
         may_mention_all: false,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 
@@ -42,6 +43,8 @@ pub(super) fn reduced_card(digest: &Digest, robot: &RobotConfig, now: SystemTime
         footer: Vec::new(),
         may_mention_all: false,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 
@@ -61,15 +64,6 @@ fn heading(digest: &Digest, robot: &RobotConfig) -> Row {
 /// `- 🟠 ×120 · shop-api · 🔴 生产 · ZeroDivisionError: division by zero · 🆕 首次出现 · [查看事件](…)`
 fn item(alert: &Alert, robot: &RobotConfig) -> Row {
     let subject = &alert.subject;
-    let mark = match alert.reason {
-        Reason::Stopped => "✅",
-        Reason::FirstSeen
-        | Reason::Threshold
-        | Reason::Burst
-        | Reason::StillHappening
-        | Reason::Regression
-        | Reason::NewRelease => words::mark(subject.level),
-    };
     let times = match alert.counts.events_since_said {
         0 => String::new(),
         events => format!(" ×{events}"),
@@ -81,7 +75,7 @@ fn item(alert: &Alert, robot: &RobotConfig) -> Row {
         vec![Span::Link(Link { label, address })]
     });
     let spans = dotted([
-        vec![Span::ours(format!("{mark}{times}"))],
+        vec![Span::ours(format!("{}{times}", mark(alert)))],
         vec![Span::theirs(project(subject, robot))],
         environment.unwrap_or_default(),
         vec![Span::theirs(line(&mask(&subject.title), TITLE))],

@@ -1,7 +1,7 @@
 //! The card of one issue: what happened, where, to whom, how often, and where to look.
 
 mod crash;
-mod details;
+pub(crate) mod details;
 
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +27,8 @@ pub(super) fn card(alert: &Alert, robot: &RobotConfig, now: SystemTime) -> Card 
         footer: footer(alert, robot),
         may_mention_all: true,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 
@@ -58,6 +60,8 @@ pub(super) fn reduced_card(alert: &Alert, robot: &RobotConfig) -> Card {
         footer: footer(alert, robot),
         may_mention_all: true,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 
@@ -80,7 +84,18 @@ fn title(subject: &Subject, robot: &RobotConfig) -> String {
 
 /// `### 🟠 ZeroDivisionError: division by zero`
 fn heading(alert: &Alert) -> Row {
-    let mark = match alert.reason {
+    let mark = mark(alert);
+    let title = line(&mask(&alert.subject.title), TITLE);
+    Row::new(
+        Part::Heading,
+        Shape::Heading,
+        [Span::ours(format!("{mark} ")), Span::theirs(title)],
+    )
+}
+
+/// Returns the mark of the level, or of what is over.
+pub(crate) fn mark(alert: &Alert) -> &'static str {
+    match alert.reason {
         Reason::Stopped => "✅",
         Reason::FirstSeen
         | Reason::Threshold
@@ -88,13 +103,7 @@ fn heading(alert: &Alert) -> Row {
         | Reason::StillHappening
         | Reason::Regression
         | Reason::NewRelease => words::mark(alert.subject.level),
-    };
-    let title = line(&mask(&alert.subject.title), TITLE);
-    Row::new(
-        Part::Heading,
-        Shape::Heading,
-        [Span::ours(format!("{mark} ")), Span::theirs(title)],
-    )
+    }
 }
 
 /// `**shop-api** · 🔴 生产 (production) · error · 未处理 · 🆕 首次出现`
@@ -119,7 +128,7 @@ fn summary(alert: &Alert, robot: &RobotConfig) -> Row {
     Row::new(Part::Summary, Shape::Paragraph, spans)
 }
 
-pub(super) fn project(subject: &Subject, robot: &RobotConfig) -> String {
+pub(crate) fn project(subject: &Subject, robot: &RobotConfig) -> String {
     let name = subject.project_name.as_deref().map(|name| line(name, NAME));
     name.filter(|name| !name.is_empty())
         .unwrap_or_else(|| format!("{} {}", robot.language.words().project, subject.project))

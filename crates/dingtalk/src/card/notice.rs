@@ -32,6 +32,8 @@ pub(super) fn card(notice: &Notice, robot: &RobotConfig, now: SystemTime) -> Car
         footer: vec![Span::ours(format!("sentry-notice · {at}"))],
         may_mention_all: false,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 

@@ -458,7 +458,7 @@ fn shows_every_level_by_a_word_beside_its_mark() {
 }
 
 /// An alert whose message may mute it.
-fn mutable() -> Alert {
+pub(crate) fn mutable() -> Alert {
     let mut alert = alert();
     alert.links.mutes = [3_600, 86_400]
         .map(|seconds| (Duration::from_secs(seconds), mute_link(seconds)))

@@ -31,6 +31,7 @@ pub(crate) fn robot() -> RobotConfig {
         language: Language::ZhCn,
         timezone: jiff::tz::TimeZone::get("Asia/Shanghai").unwrap(),
         open_links_in: OpenLinks::Browser,
+        template: None,
     }
 }
 

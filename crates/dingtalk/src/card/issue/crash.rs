@@ -57,8 +57,10 @@ fn location(subject: &Subject, robot: &RobotConfig) -> Vec<Row> {
         return row.into_iter().collect();
     };
     let mut place = vec![Span::theirs(place(location))];
-    if let Some(function) = location.function.as_deref() {
-        place.extend([Span::ours(" in "), Span::theirs(line(function, FUNCTION))]);
+    let function = location.function.as_deref();
+    let function = function.map(|function| line(function, FUNCTION));
+    if let Some(function) = function.filter(|function| !function.is_empty()) {
+        place.extend([Span::ours(" in "), Span::theirs(function)]);
     }
     if subject.is_unsymbolicated {
         place.push(Span::ours(format!(

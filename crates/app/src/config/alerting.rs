@@ -227,7 +227,13 @@ fn template<'a>(known: &'a [&'a str]) -> impl Fn(&Node) -> Result<String, Wrong>
     }
 }
 
-const EVENT_LINK: [&str; 4] = ["url", "organization", "project_id", "event_id"];
+const EVENT_LINK: [&str; 5] = [
+    "url",
+    "organization",
+    "project_id",
+    "event_id",
+    "event_uuid",
+];
 
 const SIMILAR_LINK: [&str; 4] = ["url", "organization", "project_id", "type"];
 

@@ -508,6 +508,30 @@ fn links_are_filled_only_with_what_is_known() {
     );
 }
 
+#[test]
+fn the_documented_links_are_what_is_documented() {
+    let documentation = include_str!("../../../../docs/links.md");
+    let examples: Vec<_> = documentation.split("```toml\n").skip(1).collect();
+    let id = event::model::EventId::parse("9f3c2d1a00004000800000000000beef");
+
+    for example in &examples {
+        let (toml, rest) = example.split_once("```").unwrap();
+        let (_, links) = rest.split_once("```text\n").unwrap();
+        let (links, _) = links.split_once("```").unwrap();
+        let config = read(&format!("{MINIMAL}\n{toml}")).unwrap().config;
+        let project = event::endpoint::ProjectId::parse("42").unwrap();
+
+        let made = config
+            .alert
+            .links
+            .of(project, id, Some("ZeroDivisionError"));
+
+        let made = [made.event.unwrap(), made.similar.unwrap()];
+        assert_eq!(links.trim_end(), made.join("\n"), "{toml}");
+    }
+    assert_eq!(examples.len(), 5);
+}
+
 fn read(text: &str) -> Result<Loaded, Vec<Problem>> {
     Loaded::read(&sources(text))
 }

@@ -3,6 +3,7 @@
 //! These are meant values: parsed, checked, and free of the config file's spelling.
 
 use std::fmt;
+use std::time::Duration;
 
 use alert::Mention;
 use jiff::tz::TimeZone;
@@ -30,6 +31,8 @@ pub struct RobotConfig {
     pub message: MessageKind,
     /// Whom every alert mentions.
     pub mention: Mention,
+    /// How long everyone is spared after having been mentioned; zero for never.
+    pub mention_all_every: Duration,
     /// The language of our own words.
     pub language: Language,
     /// The zone in which times are shown.
@@ -368,6 +371,7 @@ mod tests {
             per_minute: 18,
             message: MessageKind::Markdown,
             mention: Mention::default(),
+            mention_all_every: Duration::ZERO,
             language: Language::En,
             timezone: TimeZone::UTC,
             open_links_in: OpenLinks::Browser,

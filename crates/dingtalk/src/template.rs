@@ -79,14 +79,14 @@ impl Template {
     /// looks for names that no alert has.
     ///
     /// # Errors
-    /// Every kind of failure found, each once, in the order of lines; empty when there is none.
+    /// Every failure found, each once, in the order of lines.
     pub fn check(&self, robot: &RobotConfig) -> Result<(), Vec<TemplateError>> {
         let mut errors = self.unknown_names(robot);
-        for alert in trial::alerts() {
-            if let Err(error) = self.write(&alert, robot, trial::now()) {
-                errors.push(error);
-            }
-        }
+        let unknown: Vec<usize> = errors.iter().map(|error| error.line).collect();
+        let tried = trial::alerts().into_iter();
+        let failed = tried.filter_map(|alert| self.write(&alert, robot, trial::now()).err());
+        // A run ends at its first fault, which is most likely one of the unknown names.
+        errors.extend(failed.filter(|error| !unknown.contains(&error.line)));
         errors.sort_by(|one, other| (one.line, &one.what).cmp(&(other.line, &other.what)));
         errors.dedup();
         match errors.is_empty() {
@@ -305,6 +305,7 @@ mod tests {
             per_minute: 18,
             message: MessageKind::Markdown,
             mention: alert::Mention::default(),
+            mention_all_every: std::time::Duration::ZERO,
             language: Language::ZhCn,
             timezone: jiff::tz::TimeZone::UTC,
             open_links_in: OpenLinks::Browser,

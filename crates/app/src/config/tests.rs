@@ -532,6 +532,42 @@ fn the_documented_links_are_what_is_documented() {
     assert_eq!(examples.len(), 5);
 }
 
+#[test]
+fn faults_in_a_template_are_reported_at_their_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("card.md");
+    let robot = |file: &str| {
+        format!(
+            "{MINIMAL}\n[robot.oncall]\nwebhook = \"abcdef0123\"\ntemplate_file = \"{file}\"\n[alert]\nrobot = \"oncall\"\n"
+        )
+    };
+    fs::write(&file, "{{ event.titel }}\n\n{{ evnt.title }}\n").unwrap();
+
+    let problems = texts(&robot(file.to_str().unwrap()));
+
+    let expected = [
+        format!(
+            "{}:1: robot.oncall.template_file: unknown variable `event.titel`",
+            file.display()
+        ),
+        format!(
+            "{}:3: robot.oncall.template_file: unknown variable `evnt.title`",
+            file.display()
+        ),
+    ];
+    assert_eq!(problems, expected);
+    assert!(
+        texts(&robot("/nowhere/card.md"))[0]
+            .contains("robot.oncall.template_file: cannot read `/nowhere/card.md`"),
+    );
+
+    fs::write(&file, "{{ built_in }}\n").unwrap();
+    let config = read(&robot(file.to_str().unwrap())).unwrap().config;
+    assert!(config.robots["oncall"].template.is_some());
+    let every = config.robots["oncall"].mention_all_every;
+    assert_eq!(every, std::time::Duration::from_secs(1_800));
+}
+
 fn read(text: &str) -> Result<Loaded, Vec<Problem>> {
     Loaded::read(&sources(text))
 }

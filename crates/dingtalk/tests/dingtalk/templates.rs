@@ -70,6 +70,11 @@ fn a_wrong_template_is_refused_with_its_line() {
             "filter escape is unknown",
         ),
         ("x\n{% include 'secrets' %}", 2, "syntax error"),
+        (
+            "{{ event.one }}\n{{ two }}\n{{ event.one }}",
+            2,
+            "unknown variable `two`",
+        ),
         ("x\n{{ event }}", 2, "cannot be shown"),
         ("x\n{{ event.lines }}", 2, "cannot be shown"),
         ("x\n{{ counts.events + 'x' }}", 2, "invalid operation"),

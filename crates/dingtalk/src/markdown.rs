@@ -212,7 +212,8 @@ fn is_after_www(text: &[char], at: usize) -> bool {
 
 /// `shop-api@2.3.1` may stay as it is, for an `@` inside a name mentions only who is named after it, and is configured.
 fn is_inside_name(text: &[char], at: usize, mention: &Mention) -> bool {
-    let is_after_letter = at > 0 && text[at - 1].is_ascii_alphanumeric();
+    // A masked mail address ends in `•` before its `@`.
+    let is_after_letter = at > 0 && (text[at - 1].is_ascii_alphanumeric() || text[at - 1] == '•');
     let rest = plain_letters(text[at + 1..].iter().copied());
     is_after_letter && !rest.is_empty() && !names(mention).any(|name| rest.starts_with(&name))
 }
@@ -262,6 +263,7 @@ mod tests {
             "ZeroDivisionError: division by zero",
             "shop/price.py:42 in unit_price",
             "shop-api@2.3.1",
+            "a•••@example.com, u_10••7",
             "C:\\Users\\shop (x86)",
             "a - b + c = d | 50% of $5, C# and list[int] = [1, 2]",
             "TypeError: Cannot read properties of undefined (reading 'map')",

@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use alert::{Alert, Digest};
 
-use super::issue::{environment, mark, project};
-use super::{Card, Link, Part, Row, Shape, Span, clock, dotted, notice};
+use super::issue::{mark, project};
+use super::{Card, Link, Part, Row, Shape, Span, clock, dotted, notice, theirs};
 use crate::config::RobotConfig;
 use crate::markdown::line;
 use crate::mask::mask;
@@ -61,7 +61,7 @@ fn heading(digest: &Digest, robot: &RobotConfig) -> Row {
     Row::new(Part::Heading, Shape::Heading, [heading])
 }
 
-/// `- 🟠 ×120 · shop-api · 🔴 生产 · ZeroDivisionError: division by zero · 🆕 首次出现 · [查看事件](…)`
+/// `- 🟠 ×120 · shop-api · 🔴 生产 · ZeroDivisionError: division by zero · 🆕 首次出现 · [查看](…)`
 fn item(alert: &Alert, robot: &RobotConfig) -> Row {
     let subject = &alert.subject;
     let times = match alert.counts.events_since_said {
@@ -69,9 +69,9 @@ fn item(alert: &Alert, robot: &RobotConfig) -> Row {
         events => format!(" ×{events}"),
     };
     let named = subject.environment.as_deref();
-    let environment = named.map(|name| environment(name, robot));
+    let environment = named.map(|name| short_environment(name, robot));
     let link = alert.links.event.clone().map(|address| {
-        let label = robot.language.words().open_event.into();
+        let label = robot.language.words().open.into();
         vec![Span::Link(Link { label, address })]
     });
     let spans = dotted([
@@ -83,6 +83,14 @@ fn item(alert: &Alert, robot: &RobotConfig) -> Row {
         link.unwrap_or_default(),
     ]);
     Row::new(Part::Summary, Shape::Item, spans)
+}
+
+/// In a line of many, a known environment is its mark and word only.
+fn short_environment(name: &str, robot: &RobotConfig) -> Vec<Span> {
+    match robot.language.environment(name) {
+        Some((mark, word)) => vec![Span::ours(format!("{mark} {word}"))],
+        None => theirs(Some(name), ENVIRONMENT),
+    }
 }
 
 /// `另有 3 个问题`
@@ -109,3 +117,5 @@ fn status_page(digest: &Digest, robot: &RobotConfig) -> Vec<Link> {
 
 /// Characters shown of an issue's title.
 const TITLE: usize = 80;
+/// Characters shown of an environment.
+const ENVIRONMENT: usize = 24;

@@ -567,7 +567,7 @@ fn says_every_reason_in_both_languages() {
         for robot in [robot(), in_english()] {
             let text = text(&message(alert.clone()), &robot);
             let told = text.lines().filter(|line| {
-                ["**shop-api**", "###", "自本代理", "counted since"]
+                ["**shop-api**", "###", "按本代理", "as this proxy"]
                     .iter()
                     .any(|word| line.contains(word))
             });
@@ -664,11 +664,11 @@ fn a_digest_gives_up_links_first_then_names_fewer_and_counts_them() {
             assert!(text.contains(&format!("and {} more", 12 - named)), "{text}");
             assert_eq!(
                 text.contains("left out: links"),
-                !text.contains("[Open event]"),
+                !text.contains("[Open]"),
                 "{text}"
             );
         }
-        let shown = (text.contains("[Open event]"), named);
+        let shown = (text.contains("[Open]"), named);
         if seen.last() != Some(&shown) {
             seen.push(shown);
         }

@@ -344,6 +344,8 @@ fn live(real: &Runtime, simulator: Arc<RobotSimulator>) -> Arc<Live> {
         language: Language::En,
         timezone: jiff::tz::TimeZone::UTC,
         open_links_in: OpenLinks::Browser,
+        mention_all_every: Duration::ZERO,
+        template: None,
     };
     let robot = dingtalk::Robot::new(robot, &HttpSettings::default()).unwrap();
     Arc::new(Live {

@@ -56,7 +56,7 @@ pub struct Links {
     pub url: String,
     /// The organization's slug.
     pub organization: String,
-    /// A template with `{url}`, `{organization}`, `{project_id}` and `{event_id}`.
+    /// A template with `{url}`, `{organization}`, `{project_id}`, and `{event_id}` or, with hyphens, `{event_uuid}`.
     pub event_url: String,
     /// A template with `{url}`, `{organization}`, `{project_id}` and `{type}`; empty for no such link.
     pub similar_url: String,
@@ -109,7 +109,10 @@ impl Links {
             is_set.then(|| self.fill(template, project).replace(name, value))
         };
         alert::Links {
-            event: event_id.and_then(|id| fill(&self.event_url, "{event_id}", &id.to_string())),
+            event: event_id.and_then(|id| {
+                let link = fill(&self.event_url, "{event_id}", &id.to_string())?;
+                Some(link.replace("{event_uuid}", &hyphenated(&id.to_string())))
+            }),
             similar: exception_type.and_then(|ty| fill(&self.similar_url, "{type}", &encode(ty))),
             mutes: Vec::new(),
         }
@@ -148,6 +151,13 @@ impl Default for Links {
             similar_url: "{url}/organizations/{organization}/issues/?project={project_id}&query=is:unresolved+error.type:{type}&statsPeriod=24h".to_owned(),
         }
     }
+}
+
+/// `9f3c2d1a-0000-4000-8000-00000000beef`
+fn hyphenated(id: &str) -> String {
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32];
+    let parts = parts.map(|part| id.get(part).unwrap_or_default());
+    parts.join("-")
 }
 
 /// Encodes an exception type as one quoted search term.

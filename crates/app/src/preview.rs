@@ -34,8 +34,21 @@ pub struct Preview {
     pub steps: Vec<Step>,
     /// Which mute of the file keeps it silent.
     pub muted_by: Option<String>,
-    /// The message of each robot that would speak: name and DingTalk JSON; none when it does not alert or is muted.
-    pub messages: Vec<(String, serde_json::Value)>,
+    /// The message of each robot that would speak; none when it does not alert or is muted.
+    pub messages: Vec<Said>,
+}
+
+/// What one robot would say.
+#[derive(Debug)]
+pub struct Said {
+    /// The robot's name in the config.
+    pub robot: String,
+    /// DingTalk's JSON.
+    pub body: serde_json::Value,
+    /// The text within it, as people would read it.
+    pub text: String,
+    /// Why the robot's template could not write it, so that the built-in card comes instead.
+    pub template_problem: Option<String>,
 }
 
 /// Returns what each event of a file would become on first sight; `project` stands in when the file names none.
@@ -105,12 +118,7 @@ fn preview_event(
 }
 
 /// Returns what each robot of a route would say on first sight.
-fn messages(
-    config: &Config,
-    sight: &Sight<'_>,
-    route: &Route,
-    now: SystemTime,
-) -> Vec<(String, serde_json::Value)> {
+fn messages(config: &Config, sight: &Sight<'_>, route: &Route, now: SystemTime) -> Vec<Said> {
     let reason = match route.rule.threshold.is_trivial() {
         true => Reason::FirstSeen,
         false => Reason::Threshold,
@@ -126,13 +134,20 @@ fn messages(
     let robots = route.robots.iter();
     robots
         .filter_map(|name| config.robots.get(name))
-        .map(|robot| (robot.name.clone(), body(&message, robot, now)))
+        .map(|robot| said(&message, robot, now))
         .collect()
 }
 
-fn body(message: &Message, robot: &RobotConfig, now: SystemTime) -> serde_json::Value {
+fn said(message: &Message, robot: &RobotConfig, now: SystemTime) -> Said {
     let body = dingtalk::render(message, robot, now);
-    serde_json::to_value(&body).expect("a message is made of texts and lists, which JSON has")
+    let problem = dingtalk::template_problem(message, robot, now);
+    Said {
+        robot: robot.name.clone(),
+        text: body.text().to_owned(),
+        body: serde_json::to_value(&body)
+            .expect("a message is made of texts and lists, which JSON has"),
+        template_problem: problem.map(|problem| format!("line {}: {problem}", problem.line)),
+    }
 }
 
 fn first_counts(event: &Event<'_>, now: SystemTime) -> Counts {

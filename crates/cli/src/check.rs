@@ -43,8 +43,13 @@ fn describe(config: &Config) {
             "does not sign"
         };
         let budget = robot.per_minute;
+        let writes = if robot.template.is_some() {
+            "; cards by its template"
+        } else {
+            ""
+        };
         print(format!(
-            "  {} → {}; {signs}; {budget} messages a minute each",
+            "  {} → {}; {signs}; {budget} messages a minute each{writes}",
             robot.name,
             webhooks.join(", ")
         ));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use app::preview::{Preview, Step, preview};
+use app::preview::{Preview, Said, Step, preview};
 use app::{Config, ProjectId};
 use serde_json::{Value, json};
 
@@ -94,8 +94,16 @@ fn json_line(file: &str, preview: &Preview) -> Value {
         "route": preview.routes.first().cloned().unwrap_or_default(),
         "routes": preview.routes,
         "muted_by": preview.muted_by,
-        "messages": messages.map(|(robot, body)| json!({"robot": robot, "body": body})).collect::<Vec<_>>(),
+        "messages": messages.map(message_json).collect::<Vec<_>>(),
     })
+}
+
+fn message_json(said: &Said) -> Value {
+    let mut message = json!({"robot": said.robot, "body": said.body});
+    if let Some(problem) = &said.template_problem {
+        message["template_problem"] = problem.as_str().into();
+    }
+    message
 }
 
 fn print_preview(file: &str, preview: &Preview) {
@@ -133,10 +141,23 @@ fn print_preview(file: &str, preview: &Preview) {
         None if preview.messages.is_empty() => print("  message   none: no robot is configured"),
         None => {}
     }
-    for (robot, body) in &preview.messages {
-        print(format!("  message   to {robot}:"));
-        print(format!("{body:#}"));
+    preview.messages.iter().for_each(print_message);
+}
+
+/// Prints a message twice: as DingTalk gets it, and line by line as its text is written.
+fn print_message(said: &Said) {
+    if let Some(problem) = &said.template_problem {
+        print(format!(
+            "  template  of {} cannot be used, the built-in card is sent: {problem}",
+            said.robot
+        ));
     }
+    print(format!("  message   to {}:", said.robot));
+    print(format!("{:#}", said.body));
+    print("  text");
+    said.text
+        .lines()
+        .for_each(|line| print(format!("    {line}").trim_end()));
 }
 
 /// Prints a route that was tried: whether it matches, and by which of its conditions.

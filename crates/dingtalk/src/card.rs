@@ -3,9 +3,9 @@
 //! The mark is the whole defence against hostile text: only [`write`](crate::write) turns rows into markdown or plain
 //! text, and it makes everything inert that is not ours.
 
-mod clock;
+pub(crate) mod clock;
 mod digest;
-mod issue;
+pub(crate) mod issue;
 mod notice;
 mod trial;
 
@@ -16,6 +16,7 @@ use alert::Message;
 
 use crate::config::RobotConfig;
 use crate::markdown;
+use crate::template::Written;
 
 /// Everything one message shows.
 #[derive(Debug, Clone)]
@@ -32,6 +33,10 @@ pub(crate) struct Card {
     pub(crate) may_mention_all: bool,
     /// What had to be left out.
     pub(crate) left_out: Vec<Part>,
+    /// What the operator's template says instead of the rows, the links and the footer.
+    pub(crate) written: Option<Written>,
+    /// Whether there is a template that could not be used.
+    pub(crate) has_failed_template: bool,
 }
 
 /// One row of a card.
@@ -67,7 +72,7 @@ pub(crate) enum Span {
 /// A labelled way out; the label is ours.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
-    pub(crate) label: &'static str,
+    pub(crate) label: Cow<'static, str>,
     pub(crate) address: String,
 }
 
@@ -129,15 +134,20 @@ impl Card {
 
     /// Leaves a part out; returns whether there was anything of it.
     pub(crate) fn leave_out(&mut self, part: Part) -> bool {
-        let before = (self.rows.len(), self.links.len(), self.footer.len());
+        let sizes = |card: &Self| {
+            let spans = card.rows.iter().map(|row| row.spans.len()).sum::<usize>();
+            (spans, card.links.len(), card.footer.len())
+        };
+        let before = sizes(self);
         self.rows.retain(|row| row.part != part);
         if part == Part::Links {
             self.links.clear();
+            self.rows.iter_mut().for_each(Row::leave_links_out);
         }
         if part == Part::Footer {
             self.footer.clear();
         }
-        let is_changed = before != (self.rows.len(), self.links.len(), self.footer.len());
+        let is_changed = before != sizes(self);
         if is_changed {
             self.left_out.push(part);
         }
@@ -151,6 +161,15 @@ impl Row {
             part,
             shape,
             spans: spans.into(),
+        }
+    }
+
+    /// Links within a row stand at its end, each behind a separator.
+    pub(crate) fn leave_links_out(&mut self) {
+        while let Some(Span::Link(_)) = self.spans.last() {
+            self.spans.pop();
+            self.spans
+                .pop_if(|span| matches!(span, Span::Ours(words) if words == SEPARATOR));
         }
     }
 }
@@ -174,7 +193,7 @@ fn dotted(groups: impl IntoIterator<Item = Vec<Span>>) -> Vec<Span> {
     let mut spans = Vec::new();
     for group in groups.into_iter().filter(|group| !group.is_empty()) {
         if !spans.is_empty() {
-            spans.push(Span::ours(" · "));
+            spans.push(Span::ours(SEPARATOR));
         }
         spans.extend(group);
     }
@@ -187,3 +206,6 @@ fn theirs(text: Option<&str>, limit: usize) -> Vec<Span> {
     let text = text.filter(|text| !text.is_empty());
     text.map(Span::Theirs).into_iter().collect()
 }
+
+/// Stands between facts of one row.
+pub(crate) const SEPARATOR: &str = " · ";

@@ -3,11 +3,14 @@
 //! These are meant values: parsed, checked, and free of the config file's spelling.
 
 use std::fmt;
+use std::time::Duration;
 
 use alert::Mention;
 use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 use url::Url;
+
+use crate::template::Template;
 
 /// One robot: its webhook, its security settings and the look of its messages.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,12 +31,16 @@ pub struct RobotConfig {
     pub message: MessageKind,
     /// Whom every alert mentions.
     pub mention: Mention,
+    /// How long everyone is spared after having been mentioned; zero for never.
+    pub mention_all_every: Duration,
     /// The language of our own words.
     pub language: Language,
     /// The zone in which times are shown.
     pub timezone: TimeZone,
     /// Where a tapped link opens on a computer.
     pub open_links_in: OpenLinks,
+    /// What alerts say instead of the built-in text.
+    pub template: Option<Template>,
 }
 
 /// The address of a robot. It holds the access token, so `Debug` and `Display` show only the token's last four characters.
@@ -364,9 +371,11 @@ mod tests {
             per_minute: 18,
             message: MessageKind::Markdown,
             mention: Mention::default(),
+            mention_all_every: Duration::ZERO,
             language: Language::En,
             timezone: TimeZone::UTC,
             open_links_in: OpenLinks::Browser,
+            template: None,
         };
 
         let shown = format!("{config:?} {:#?}", config);

@@ -2,7 +2,8 @@
 //!
 //! Top-down: [`Robot`] is the client behind [`alert::Notifier`]; [`render`] is the pure step before it: a message becomes
 //! a card of rows (`card`), the card becomes markdown or plain text in which nothing of an event can act (`write`,
-//! `markdown`, `mask`), and that becomes the JSON of [`Body`]. `errcode` reads the answers.
+//! `markdown`, `mask`), and that becomes the JSON of [`Body`]. A [`Template`] may write the text of alerts instead.
+//! `errcode` reads the answers.
 //!
 //! Source: DingTalk, "Custom robots: send group messages", "Robot message types", "Customize robot security settings".
 
@@ -16,6 +17,7 @@ pub mod message;
 mod render;
 mod robot;
 mod sign;
+mod template;
 mod words;
 mod write;
 
@@ -27,3 +29,4 @@ pub use crate::config::{
 pub use crate::message::Body;
 pub use crate::render::render;
 pub use crate::robot::{HttpSettings, Robot, RobotError};
+pub use crate::template::{Template, TemplateError, template_problem};

@@ -39,6 +39,17 @@ pub(crate) fn inert(line: &str, mention: &Mention) -> String {
     })
 }
 
+/// Returns a line that is inert wherever somebody else puts it: inside a link's label, or right before or after any markup.
+///
+/// More characters than in [`inert`] are replaced, since nothing is known of what stands beside them.
+pub(crate) fn inert_anywhere(line: &str, mention: &Mention) -> String {
+    replace_where(line, |text, at| {
+        acts_in_markdown(text, at)
+            || acts_anywhere(text, at, mention)
+            || acts_with_neighbours(text, at, mention)
+    })
+}
+
 /// Returns a line that mentions nobody and links nowhere in a message of plain text.
 pub(crate) fn inert_in_plain_text(line: &str, mention: &Mention) -> String {
     replace_where(line, |text, at| acts_anywhere(text, at, mention))
@@ -121,6 +132,25 @@ fn acts_in_markdown(text: &[char], at: usize) -> bool {
     }
 }
 
+/// What may become markup together with what stands before the first or after the last character.
+fn acts_with_neighbours(text: &[char], at: usize, mention: &Mention) -> bool {
+    let (is_first, is_last) = (at == 0, at + 1 == text.len());
+    match text[at] {
+        '[' | ']' | '|' | '&' => true,
+        '(' | ':' | '=' if is_first => true,
+        '!' | ':' | '\\' if is_last => true,
+        ':' => text[at + 1..] == ['/'],
+        '/' => is_first && text.get(1) == Some(&'/'),
+        '.' | ')' if is_first => text.get(1).is_none_or(|next| *next == ' '),
+        '.' => text[..at].iter().all(|before| matches!(before, 'w' | 'W')),
+        '@' => {
+            let rest = plain_letters(text[at + 1..].iter().copied());
+            names(mention).any(|name| name.starts_with(&rest))
+        }
+        _ => false,
+    }
+}
+
 /// What clients act on in every kind of message: mentions, and addresses that they turn into links.
 fn acts_anywhere(text: &[char], at: usize, mention: &Mention) -> bool {
     match text[at] {
@@ -182,7 +212,8 @@ fn is_after_www(text: &[char], at: usize) -> bool {
 
 /// `shop-api@2.3.1` may stay as it is, for an `@` inside a name mentions only who is named after it, and is configured.
 fn is_inside_name(text: &[char], at: usize, mention: &Mention) -> bool {
-    let is_after_letter = at > 0 && text[at - 1].is_ascii_alphanumeric();
+    // A masked mail address ends in `•` before its `@`.
+    let is_after_letter = at > 0 && (text[at - 1].is_ascii_alphanumeric() || text[at - 1] == '•');
     let rest = plain_letters(text[at + 1..].iter().copied());
     is_after_letter && !rest.is_empty() && !names(mention).any(|name| rest.starts_with(&name))
 }
@@ -232,6 +263,7 @@ mod tests {
             "ZeroDivisionError: division by zero",
             "shop/price.py:42 in unit_price",
             "shop-api@2.3.1",
+            "a•••@example.com, u_10••7",
             "C:\\Users\\shop (x86)",
             "a - b + c = d | 50% of $5, C# and list[int] = [1, 2]",
             "TypeError: Cannot read properties of undefined (reading 'map')",

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex, RegexSet};
 
-/// Returns the text with passwords, tokens, mail addresses, phone and card numbers and IP addresses masked by `*`.
+/// Returns the text with passwords, tokens, mail addresses, phone and card numbers and IP addresses masked by `•`, which no
+/// markdown acts on.
 ///
 /// Linear in the length of the text.
 pub(crate) fn mask(text: &str) -> String {
@@ -19,7 +20,7 @@ pub(crate) fn mask(text: &str) -> String {
     })
 }
 
-/// Returns a user's id or name with its middle masked: `u_10037` becomes `u_10**7`.
+/// Returns a user's id or name with its middle masked: `u_10037` becomes `u_10••7`.
 pub(crate) fn mask_name(name: &str) -> String {
     let masked = mask(name);
     if masked != name {
@@ -27,14 +28,14 @@ pub(crate) fn mask_name(name: &str) -> String {
     }
     let characters: Vec<char> = name.chars().collect();
     match characters.as_slice() {
-        [] | [_] => "**".to_owned(),
-        [first, _] | [first, _, _] | [first, _, _, _] => format!("{first}**"),
+        [] | [_] => "••".to_owned(),
+        [first, _] | [first, _, _] | [first, _, _, _] => format!("{first}••"),
         [.., last] => {
             let head: String = characters
                 .iter()
                 .take(NAME_HEAD.min(characters.len().div_ceil(2)))
                 .collect();
-            format!("{head}**{last}")
+            format!("{head}••{last}")
         }
     }
 }
@@ -55,16 +56,16 @@ fn rule(pattern: &str, replace: fn(&Captures<'_>) -> String) -> Rule {
 // `(?-u:\b)` is the boundary of an ASCII word, so that Chinese next to a number does not hide it.
 static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
     vec![
-        rule(r"-----BEGIN [A-Z ]*KEY-----[^\n]*", |_| "***".to_owned()),
+        rule(r"-----BEGIN [A-Z ]*KEY-----[^\n]*", |_| "•••".to_owned()),
         // User and password in front of a host.
-        rule(r"(://)[^\s/?#]+@", |found| format!("{}***@", &found[1])),
+        rule(r"(://)[^\s/?#]+@", |found| format!("{}•••@", &found[1])),
         // A query.
         rule(r#"\?[A-Za-z0-9_.\[\]-]+=[^\s"'<>)]*"#, |_| {
-            "?***".to_owned()
+            "?•••".to_owned()
         }),
         rule(SECRET_PAIR, keep_name_of_pair),
         rule(r"((?i:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}", |found| {
-            format!("{}***", &found[1])
+            format!("{}•••", &found[1])
         }),
         rule(KNOWN_TOKENS, keep_head),
         rule(
@@ -75,17 +76,17 @@ static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         rule(r"[A-Za-z0-9+_-]{24,}={0,2}", keep_head_of_mixture),
         rule(
             r"([A-Za-z0-9])[A-Za-z0-9._%+-]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})",
-            |found| format!("{}***@{}", &found[1], &found[2]),
+            |found| format!("{}•••@{}", &found[1], &found[2]),
         ),
         rule(r"(1[3-9][0-9])[ -][0-9]{4}[ -]([0-9]{4})", |found| {
-            format!("{}****{}", &found[1], &found[2])
+            format!("{}••••{}", &found[1], &found[2])
         }),
         rule(r"(?:[0-9]{4}[ -]){3}([0-9]{4})", |found| {
-            format!("****{}", &found[1])
+            format!("••••{}", &found[1])
         }),
         rule(
             r"(\+[0-9]{1,3})[ -]?\(?[0-9]{2,4}\)?(?:[ -]?[0-9]{2,4}){1,3}",
-            |found| format!("{} ***", &found[1]),
+            |found| format!("{} •••", &found[1]),
         ),
         rule(r"([0-9]{11,})[Xx]?", keep_ends_of_number),
         rule(
@@ -120,18 +121,18 @@ fn keep_name_of_pair(found: &Captures<'_>) -> String {
             | "none"
             | "nil"
             | "undefined"
-            | "***"
+            | "•••"
             | "\"\""
             | "''"
     );
     match is_no_secret {
         true => found[0].to_owned(),
-        false => format!("{}***", &found[1]),
+        false => format!("{}•••", &found[1]),
     }
 }
 
 fn keep_head(found: &Captures<'_>) -> String {
-    format!("{}***", &found[0][..HEAD])
+    format!("{}•••", &found[0][..HEAD])
 }
 
 /// A long word is a token when it mixes upper case, lower case and digits as no name does.
@@ -158,8 +159,8 @@ fn keep_ends_of_number(found: &Captures<'_>) -> String {
         local.len() == 11 && local.starts_with('1') && !matches!(local.as_bytes()[1], b'0'..=b'2');
     let last = &found[0][found[0].len() - 4..];
     match digits.len() {
-        _ if is_mobile => format!("{}****{last}", &local[..3]),
-        15.. => format!("****{last}"),
+        _ if is_mobile => format!("{}••••{last}", &local[..3]),
+        15.. => format!("••••{last}"),
         _ => found[0].to_owned(),
     }
 }
@@ -168,7 +169,7 @@ fn keep_network_of_ipv4(found: &Captures<'_>) -> String {
     match found[0].parse::<Ipv4Addr>() {
         Ok(address) if !address.is_loopback() && !address.is_unspecified() => {
             let [a, b, _, _] = address.octets();
-            format!("{a}.{b}.*.*")
+            format!("{a}.{b}.•.•")
         }
         _ => found[0].to_owned(),
     }
@@ -182,7 +183,7 @@ fn keep_network_of_ipv6(found: &Captures<'_>) -> String {
     match text.parse::<Ipv6Addr>() {
         Ok(address) if is_likely => {
             let [a, b, ..] = address.segments();
-            format!("{a:x}:{b:x}:***")
+            format!("{a:x}:{b:x}:•••")
         }
         _ => text.to_owned(),
     }
@@ -204,45 +205,45 @@ mod tests {
         let cases = [
             (
                 "login of alice.li@example.com failed",
-                "login of a***@example.com failed",
+                "login of a•••@example.com failed",
             ),
-            ("手机号13800138000不存在", "手机号138****8000不存在"),
-            ("call +86 13800138000", "call +86 ***"),
-            ("8613800138000", "138****8000"),
-            ("138-0013-8000", "138****8000"),
-            ("id 11010519491231002X", "id ****002X"),
-            ("card 6222021234567890123", "card ****0123"),
-            ("card 4111 1111 1111 1111", "card ****1111"),
+            ("手机号13800138000不存在", "手机号138••••8000不存在"),
+            ("call +86 13800138000", "call +86 •••"),
+            ("8613800138000", "138••••8000"),
+            ("138-0013-8000", "138••••8000"),
+            ("id 11010519491231002X", "id ••••002X"),
+            ("card 6222021234567890123", "card ••••0123"),
+            ("card 4111 1111 1111 1111", "card ••••1111"),
             (
                 "connect ECONNREFUSED 10.2.3.4:5432",
-                "connect ECONNREFUSED 10.2.*.*:5432",
+                "connect ECONNREFUSED 10.2.•.•:5432",
             ),
             (
                 "from 2001:db8:85a3::8a2e:370:7334 at",
-                "from 2001:db8:*** at",
+                "from 2001:db8:••• at",
             ),
-            ("password=hunter2, user=x", "password=***, user=x"),
+            ("password=hunter2, user=x", "password=•••, user=x"),
             (
                 r#"{"api_key": "a b c", "n": 1}"#,
-                r#"{"api_key": ***, "n": 1}"#,
+                r#"{"api_key": •••, "n": 1}"#,
             ),
-            ("Authorization: Bearer abc.def", "Authorization: ***"),
-            ("got Bearer 0a1b2c3d4e5f", "got Bearer ***"),
-            ("密码：hunter2", "密码：***"),
-            ("postgres://app:s3cr@t@db/shop", "postgres://***@db/shop"),
-            ("GET /reset?token=abc&x=1 failed", "GET /reset?*** failed"),
-            ("key sk_live_0123456789abcdef", "key sk_l***"),
+            ("Authorization: Bearer abc.def", "Authorization: •••"),
+            ("got Bearer 0a1b2c3d4e5f", "got Bearer •••"),
+            ("密码：hunter2", "密码：•••"),
+            ("postgres://app:s3cr@t@db/shop", "postgres://•••@db/shop"),
+            ("GET /reset?token=abc&x=1 failed", "GET /reset?••• failed"),
+            ("key sk_live_0123456789abcdef", "key sk_l•••"),
             (
                 "jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc_-x",
-                "jwt eyJh***",
+                "jwt eyJh•••",
             ),
-            ("ghp_0123456789abcdefABCD", "ghp_***"),
+            ("ghp_0123456789abcdefABCD", "ghp_•••"),
             (
                 "session 9f3c2d1a-0000-4000-8000-0123456789ab",
-                "session 9f3c***",
+                "session 9f3c•••",
             ),
-            ("d41d8cd98f00b204e9800998ecf8427e", "d41d***"),
-            ("A1b2C3d4E5f6G7h8I9j0K1l2M3", "A1b2***"),
+            ("d41d8cd98f00b204e9800998ecf8427e", "d41d•••"),
+            ("A1b2C3d4E5f6G7h8I9j0K1l2M3", "A1b2•••"),
         ];
 
         for (text, expected) in cases {
@@ -273,13 +274,13 @@ mod tests {
     #[test]
     fn masks_the_middle_of_names() {
         let cases = [
-            ("u_10037", "u_10**7"),
-            ("1", "**"),
-            ("bob", "b**"),
-            ("sentry", "sen**y"),
-            ("张三", "张**"),
-            ("a@b.example", "a***@b.example"),
-            ("9.8.7.6", "9.8.*.*"),
+            ("u_10037", "u_10••7"),
+            ("1", "••"),
+            ("bob", "b••"),
+            ("sentry", "sen••y"),
+            ("张三", "张••"),
+            ("a@b.example", "a•••@b.example"),
+            ("9.8.7.6", "9.8.•.•"),
         ];
 
         for (name, expected) in cases {
@@ -295,7 +296,7 @@ mod tests {
         fn takes_any_text_and_stays_small(text in "\\PC{0,200}") {
             let masked = mask(&text);
 
-            prop_assert!(masked.len() <= text.len() * 2 + 8);
+            prop_assert!(masked.chars().count() <= text.chars().count() * 2 + 8);
         }
 
         #[test]

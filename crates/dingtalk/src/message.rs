@@ -180,6 +180,17 @@ impl Body {
         serde_json::to_vec(self).expect("strings, booleans and lists of them always serialize")
     }
 
+    /// Returns the text that people read, in the kinds that have one.
+    pub fn text(&self) -> &str {
+        match &self.content {
+            Content::Text { text } => &text.content,
+            Content::Markdown { markdown } => &markdown.text,
+            Content::Link { link } => &link.text,
+            Content::ActionCard { action_card } => &action_card.text,
+            Content::FeedCard { .. } => "",
+        }
+    }
+
     /// Returns what the list of chats shows of it, where the kind has such a title.
     pub fn title(&self) -> Option<&str> {
         match &self.content {

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use alert::{Alert, Mention, Message};
 
-use crate::card::{Card, Part};
+use crate::card::{Card, Part, SEPARATOR};
 use crate::config::{MessageKind, RobotConfig};
 use crate::message::{ActionCard, At, Body, Button, Buttons, Content, Markdown, Orientation, Text};
-use crate::{links, markdown, write};
+use crate::{links, markdown, template, write};
 
 /// Returns the body of a message: never more than 18 000 bytes of JSON, a title of at most 64 characters.
 ///
@@ -30,7 +30,12 @@ pub(crate) fn render_within(
     let robot = &addressed(message, robot);
     let fits = |body: &Body| body.to_json().len() <= limit;
     let mut card = Card::of(message, robot, now);
+    template::apply(&mut card, message, robot, now);
     let mut body = write_body(&card, robot);
+    if let (Some(_), Some(template), false) = (&card.written, &robot.template, fits(&body)) {
+        template::fall_back(&mut card, template, robot, "too long");
+        body = write_body(&card, robot);
+    }
     for part in Part::DROP_ORDER {
         if fits(&body) {
             return body;
@@ -40,6 +45,9 @@ pub(crate) fn render_within(
         }
     }
     if !fits(&body) {
+        body = shorter_digest(limit, message, robot, now).unwrap_or(body);
+    }
+    if !fits(&body) {
         body = text_body(&Card::reduced(message, robot, now), robot);
     }
     if !fits(&body) {
@@ -47,6 +55,26 @@ pub(crate) fn render_within(
         body = text_body(&Card::reduced(message, &robot, now), &robot);
     }
     body
+}
+
+/// Returns a digest that names fewer issues and counts more, without links; `None` when it is none or none fits.
+fn shorter_digest(
+    limit: usize,
+    message: &Message,
+    robot: &RobotConfig,
+    now: SystemTime,
+) -> Option<Body> {
+    let Message::Digest(digest) = message else {
+        return None;
+    };
+    let mut bodies = (1..digest.alerts.len()).rev().map(|named| {
+        let mut fewer = digest.clone();
+        fewer.alerts.truncate(named);
+        let mut card = Card::of(&Message::Digest(fewer), robot, now);
+        card.leave_out(Part::Links);
+        write_body(&card, robot)
+    });
+    bodies.find(|body| body.to_json().len() <= limit)
 }
 
 /// Returns a body of plain text with none of the event's own sentences and without links.
@@ -106,17 +134,8 @@ fn write_body(card: &Card, robot: &RobotConfig) -> Body {
 }
 
 fn text_body(card: &Card, robot: &RobotConfig) -> Body {
-    let mut content = write::as_plain_text(card, robot);
-    let footer = write::spans_as_plain_text(&card.footer, &robot.mention);
-    let rest = [
-        left_out(card, robot),
-        keyed(footer, &content, robot),
-        mention_line(card, robot),
-    ];
-    for line in rest.iter().filter(|line| !line.is_empty()) {
-        content.push('\n');
-        content.push_str(line);
-    }
+    let mut content = plain_text(card, robot);
+    push_line(&mut content, &mention_line(card, robot));
     Body {
         content: Content::Text {
             text: Text { content },
@@ -145,7 +164,7 @@ fn markdown_body(card: &Card, robot: &RobotConfig) -> Body {
 fn action_card_body(card: &Card, robot: &RobotConfig) -> Option<Body> {
     let mut buttons = card.links.iter().filter_map(|link| {
         let action_url = links::target(&link.address, robot.open_links_in)?;
-        let title = link.label.to_owned();
+        let title = link.label.to_string();
         Some(Button { title, action_url })
     });
     let mut buttons: Vec<Button> = buttons.by_ref().collect();
@@ -167,20 +186,45 @@ fn action_card_body(card: &Card, robot: &RobotConfig) -> Option<Body> {
             buttons,
         },
     };
-    let linkless = Card {
-        links: Vec::new(),
-        ..card.clone()
-    };
     let action_card = ActionCard {
         title: title(card, robot),
-        text: markdown_text(&linkless, robot),
+        text: markdown_text(&without_links(card), robot),
         buttons,
     };
     Some(Body::from(Content::ActionCard { action_card }))
 }
 
 /// The whole text but the mentions, which must come last.
+fn plain_text(card: &Card, robot: &RobotConfig) -> String {
+    if let Some(written) = &card.written {
+        let mut text = written.text.clone();
+        let keyword = keyed(String::new(), &text, robot);
+        push_line(&mut text, &keyword);
+        return text;
+    }
+    let mut text = write::as_plain_text(card, robot);
+    let footer = write::spans_as_plain_text(&card.footer, &robot.mention);
+    let footer = keyed(footer, &text, robot);
+    push_line(&mut text, &left_out(card, robot));
+    push_line(&mut text, &footer);
+    text
+}
+
+fn push_line(text: &mut String, line: &str) {
+    if !line.is_empty() {
+        text.push('\n');
+        text.push_str(line);
+    }
+}
+
+/// The whole text but the mentions, which must come last.
 fn markdown_text(card: &Card, robot: &RobotConfig) -> String {
+    if let Some(written) = &card.written {
+        let mut text = written.text.clone();
+        let keyword = keyed(String::new(), &text, robot);
+        write::push_block(&mut text, &keyword);
+        return text;
+    }
     let mut text = write::as_markdown(card, robot);
     let footer = write::spans_as_markdown(&card.footer, robot);
     let footer = keyed(footer, &text, robot);
@@ -191,10 +235,12 @@ fn markdown_text(card: &Card, robot: &RobotConfig) -> String {
 
 /// Returns a title that holds the keyword, if there is one.
 fn title(card: &Card, robot: &RobotConfig) -> String {
-    let title = markdown::line(
-        &markdown::inert_in_plain_text(&card.title, &robot.mention),
-        TITLE,
-    );
+    let own = card
+        .written
+        .as_ref()
+        .and_then(|written| written.title.as_deref());
+    let title = own.unwrap_or(&card.title);
+    let title = markdown::line(&markdown::inert_in_plain_text(title, &robot.mention), TITLE);
     match robot.keyword.as_deref() {
         Some(keyword) if !title.contains(keyword) => {
             let room = TITLE.saturating_sub(keyword.chars().count() + SEPARATOR.chars().count());
@@ -220,6 +266,23 @@ fn keyed(footer: String, text: &str, robot: &RobotConfig) -> String {
     }
 }
 
+/// Returns the built-in text of a card in the form of the robot's messages, without mentions.
+pub(crate) fn built_in_text(card: &Card, robot: &RobotConfig) -> String {
+    match robot.message {
+        MessageKind::Text => plain_text(card, robot),
+        MessageKind::Markdown => markdown_text(card, robot),
+        MessageKind::ActionCard => markdown_text(&without_links(card), robot),
+    }
+}
+
+/// Buttons lead where the links would.
+fn without_links(card: &Card) -> Card {
+    Card {
+        links: Vec::new(),
+        ..card.clone()
+    }
+}
+
 fn left_out(card: &Card, robot: &RobotConfig) -> String {
     let (language, words) = (robot.language, robot.language.words());
     let parts: Vec<&str> = card
@@ -227,10 +290,17 @@ fn left_out(card: &Card, robot: &RobotConfig) -> String {
         .iter()
         .map(|part| language.part(*part))
         .collect();
-    match parts.is_empty() {
+    let parts = match parts.is_empty() {
         true => String::new(),
         false => format!("{}: {}", words.left_out, parts.join(words.between)),
-    }
+    };
+    let failed = if card.has_failed_template {
+        words.template_failed
+    } else {
+        ""
+    };
+    let said = [failed, &parts].into_iter().filter(|text| !text.is_empty());
+    said.collect::<Vec<_>>().join(SEPARATOR)
 }
 
 /// `@13800000000 @manager1`: DingTalk notifies only whom the text names.
@@ -260,5 +330,3 @@ const LIMIT: usize = 17_900;
 
 /// Characters of a title; notifications show fewer.
 const TITLE: usize = 64;
-
-const SEPARATOR: &str = " · ";

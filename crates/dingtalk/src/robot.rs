@@ -1,6 +1,7 @@
 //! The client: one message, one signed request, one verdict that is never better than DingTalk's own word.
 
 mod answer;
+mod everyone;
 
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
@@ -17,6 +18,7 @@ use crate::message::Body;
 use crate::render::{render, render_reduced, render_within};
 use crate::sign;
 use answer::Refusal;
+use everyone::{Everyone, Spared};
 
 /// One robot of a DingTalk chat, or several of one chat that share the work.
 ///
@@ -25,6 +27,7 @@ pub struct Robot {
     config: RobotConfig,
     /// One a webhook.
     lines: Vec<Line>,
+    everyone: Everyone,
 }
 
 /// The way through one webhook.
@@ -88,6 +91,7 @@ impl Robot {
         let lines = webhooks.map(|(at, webhook)| Line::new(at, webhook, &config, http));
         Ok(Self {
             lines: lines.collect::<Result<_, _>>()?,
+            everyone: Everyone::new(config.mention_all_every),
             config,
         })
     }
@@ -97,7 +101,7 @@ impl Robot {
         &self.config
     }
 
-    /// Sends a message, once more for each remedy that a refusal asks for: at most four requests, hardly ever two.
+    /// Sends a message; everyone is mentioned by it only when that was not done shortly before.
     async fn deliver(
         &self,
         line: &Line,
@@ -105,7 +109,39 @@ impl Robot {
         id: &str,
         now: SystemTime,
     ) -> Result<(), Refusal> {
-        let mut body = render(message, &self.config, now);
+        let body = render(message, &self.config, now);
+        if !body.at.as_ref().is_some_and(|at| at.is_at_all) {
+            return self
+                .send(line, (message, &self.config), body, id, now)
+                .await;
+        }
+        match self.everyone.claim(now) {
+            Ok(before) => {
+                let sent = self
+                    .send(line, (message, &self.config), body, id, now)
+                    .await;
+                if sent.is_err() {
+                    self.everyone.give_back(now, before);
+                }
+                sent
+            }
+            Err(Spared) => {
+                let (message, config) = everyone::spare(message, &self.config);
+                let body = render(&message, &config, now);
+                self.send(line, (&message, &config), body, id, now).await
+            }
+        }
+    }
+
+    /// Sends a body, once more for each remedy that a refusal asks for: at most four requests, hardly ever two.
+    async fn send(
+        &self,
+        line: &Line,
+        (message, config): (&Message, &RobotConfig),
+        mut body: Body,
+        id: &str,
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
         let mut tried: Vec<Remedy> = Vec::new();
         loop {
             body.msg_uuid = Some(uuid(id, &tried));
@@ -118,8 +154,8 @@ impl Robot {
             };
             match remedy {
                 Remedy::CorrectClock => line.learn_clock(refusal.date, now),
-                Remedy::Shrink => body = render_within(SHRUNK, message, &self.config, now),
-                Remedy::Reduce => body = render_reduced(message, &self.config, now),
+                Remedy::Shrink => body = render_within(SHRUNK, message, config, now),
+                Remedy::Reduce => body = render_reduced(message, config, now),
             }
             tracing::warn!(
                 robot = self.config.name,
@@ -210,9 +246,10 @@ impl Line {
             self.secret.as_ref().map_or("", |secret| secret.expose()),
         ];
         let secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
-        secrets.fold(detail.to_owned(), |detail, secret| {
-            detail.replace(secret, "[redacted]")
-        })
+        let detail = secrets.fold(detail.to_owned(), |detail, secret| {
+            detail.replace(secret, REDACTED)
+        });
+        without_signatures(&detail)
     }
 }
 
@@ -290,10 +327,26 @@ fn uuid(id: &str, tried: &[Remedy]) -> String {
     format!("{id}{suffix}")
 }
 
+/// A signature opens the robot for an hour to whoever knows the token.
+fn without_signatures(detail: &str) -> String {
+    let mut parts = detail.split(SIGNATURE);
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_end = |character: char| character.is_whitespace() || "&\"'<>".contains(character);
+        let end = part.find(is_end).unwrap_or(part.len());
+        kept.push_str(SIGNATURE);
+        kept.push_str(REDACTED);
+        kept.push_str(&part[end..]);
+    }
+    kept
+}
+
 fn milliseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+const REDACTED: &str = "[redacted]";
+const SIGNATURE: &str = "sign=";
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const IDLE_CONNECTIONS: usize = 2;
 

@@ -26,11 +26,13 @@ pub(crate) struct Words {
     pub(crate) first: &'static str,
     pub(crate) latest: &'static str,
     pub(crate) counted_here: &'static str,
+    pub(crate) open: &'static str,
     pub(crate) open_event: &'static str,
     pub(crate) open_similar: &'static str,
     pub(crate) rule: &'static str,
     pub(crate) event: &'static str,
     pub(crate) left_out: &'static str,
+    pub(crate) template_failed: &'static str,
     pub(crate) between: &'static str,
     pub(crate) see_sentry: &'static str,
     pub(crate) status_page: &'static str,
@@ -127,6 +129,15 @@ impl Language {
         }
     }
 
+    /// `37 次 / 5 分钟`, `37 times in 5 minutes`
+    pub(crate) fn times_within(self, count: u64, lasted: Duration) -> String {
+        let (times, lasted) = (self.times(count), self.duration(lasted));
+        match self {
+            Self::ZhCn => format!("{times} / {lasted}"),
+            Self::En => format!("{times} in {lasted}"),
+        }
+    }
+
     pub(crate) fn times_in_all(self, count: u64) -> String {
         match self {
             Self::ZhCn => format!("共 {count} 次"),
@@ -138,6 +149,23 @@ impl Language {
         match self {
             Self::ZhCn => format!("自上次通知（{said}）以来 {count} 次"),
             Self::En => format!("{} since the last message at {said}", self.times(count)),
+        }
+    }
+
+    /// Labels a link that mutes an issue for so long.
+    pub(crate) fn mute_for(self, lasts: Duration) -> String {
+        let hours = lasts.as_secs() / 3_600;
+        // People say 24 hours of a mute, not a day.
+        let lasts = match self {
+            _ if hours * 3_600 != lasts.as_secs() || !(2..=48).contains(&hours) => {
+                self.duration(lasts)
+            }
+            Self::ZhCn => format!("{hours} 小时"),
+            Self::En => format!("{hours} hours"),
+        };
+        match self {
+            Self::ZhCn => format!("静默 {lasts}"),
+            Self::En => format!("Mute for {lasts}"),
         }
     }
 
@@ -172,6 +200,15 @@ impl Language {
         match self {
             Self::ZhCn => Some((known.0, known.1)),
             Self::En => Some((known.0, known.2)),
+        }
+    }
+
+    /// `🔴 生产 (production)`; the name as sent where it is none of the usual ones.
+    pub(crate) fn badge(self, name: &str) -> String {
+        match self.environment(name) {
+            Some((mark, word)) if word == name => format!("{mark} {word}"),
+            Some((mark, word)) => format!("{mark} {word} ({name})"),
+            None => name.to_owned(),
         }
     }
 
@@ -225,12 +262,14 @@ static ZH_CN: Words = Words {
     logger: "日志器",
     first: "首次",
     latest: "最近",
-    counted_here: "自本代理首次看到起计",
+    counted_here: "按本代理所见",
+    open: "查看",
     open_event: "查看事件",
     open_similar: "相似问题",
     rule: "规则",
     event: "事件",
     left_out: "内容过长, 已省略",
+    template_failed: "模板无法使用, 已改用内置卡片",
     between: "、",
     see_sentry: "详情请在 Sentry 中查看",
     status_page: "状态页",
@@ -254,12 +293,14 @@ static EN: Words = Words {
     logger: "Logger",
     first: "first",
     latest: "last",
-    counted_here: "counted since this proxy saw it first",
+    counted_here: "as this proxy saw it",
+    open: "Open",
     open_event: "Open event",
     open_similar: "Similar issues",
     rule: "rule",
     event: "event",
     left_out: "too long, left out",
+    template_failed: "the template cannot be used, this is the built-in card",
     between: ", ",
     see_sentry: "see Sentry for the details",
     status_page: "Status page",
@@ -332,6 +373,23 @@ mod tests {
             en.users(1_000, false),
         ];
         assert_eq!(users, ["1 user", "999 users", "≥ 1000 users"]);
+    }
+
+    #[test]
+    fn tells_mutes_in_hours() {
+        let (zh, en) = (Language::ZhCn, Language::En);
+        let cases = [
+            (1_800, "静默 30 分钟", "Mute for 30 minutes"),
+            (3_600, "静默 1 小时", "Mute for 1 hour"),
+            (86_400, "静默 24 小时", "Mute for 24 hours"),
+            (604_800, "静默 7 天", "Mute for 7 days"),
+        ];
+
+        for (seconds, chinese, english) in cases {
+            let lasts = Duration::from_secs(seconds);
+
+            assert_eq!([zh.mute_for(lasts), en.mute_for(lasts)], [chinese, english]);
+        }
     }
 
     #[test]

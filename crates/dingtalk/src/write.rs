@@ -95,6 +95,8 @@ fn link_line(links: &[Link], robot: &RobotConfig) -> String {
 }
 
 fn plain_row(row: &Row, mention: &Mention) -> String {
+    let mut row = row.clone();
+    row.leave_links_out();
     let mut text = match row.shape {
         Shape::Heading | Shape::Paragraph | Shape::Quote => String::new(),
         Shape::Item => "- ".to_owned(),

@@ -1,9 +1,11 @@
 //! Reads the tables around alerts: `[robot.NAME]`, `[project.ID]`, `[sentry]`, `[grouping]`, `[self]`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use dingtalk::{Language, Mention, MessageKind, OpenLinks, RobotConfig, Secret, Webhook};
+use dingtalk::{Language, Mention, MessageKind, OpenLinks, RobotConfig, Secret, Template, Webhook};
 use event::endpoint::ProjectId;
+use grouping::RuleErrors;
 use jiff::tz::TimeZone;
 use proxy::config::Origin;
 
@@ -12,7 +14,7 @@ use super::routes::no_robot;
 use super::secret::{Environment, secret};
 use super::section::Section;
 use super::tree::Node;
-use super::units::{boolean, choice, integer, list, text};
+use super::units::{boolean, choice, duration, integer, list, text};
 use super::values::origin;
 
 pub(super) fn sentry(mut section: Section, upstream: &Origin) -> alert::LinkConfig {
@@ -117,14 +119,33 @@ fn robot(mut section: Section, name: &str, environment: &Environment) -> Option<
             .expect("the range was checked"),
         message: section.read("message", MessageKind::Markdown, choice(&MESSAGE_KINDS)),
         mention: mention(section.section("mention")),
+        mention_all_every: section.read("mention_all_every", MENTION_ALL_EVERY, duration),
         language: section.read("language", Language::ZhCn, choice(&LANGUAGES)),
         timezone: section.read("timezone", default_timezone(), timezone),
         open_links_in: section.read("open_links_in", OpenLinks::Browser, choice(&OPEN_LINKS)),
+        template: None,
         webhooks,
     };
-    section.later("template_file", "the built-in cards are used");
+    let robot = RobotConfig {
+        template: card_template(&mut section, &robot),
+        ..robot
+    };
     section.finish();
     (!robot.webhooks.is_empty()).then_some(robot)
+}
+
+/// Reads a template and tries it on alerts; each fault in it is a problem at its own line.
+fn card_template(section: &mut Section, robot: &RobotConfig) -> Option<Template> {
+    let (file, text) = file(section, "template_file")?;
+    let read = Template::parse(&text).map_err(|error| vec![error]);
+    let tried = read.and_then(|template| template.check(robot).map(|()| template));
+    let errors = match tried {
+        Ok(template) => return Some(template),
+        Err(errors) => errors,
+    };
+    let faults = errors.iter().map(|error| (error.line, error.to_string()));
+    section.complain_in(&file, "template_file", faults);
+    None
 }
 
 pub(super) fn mention(mut section: Section) -> Mention {
@@ -140,24 +161,29 @@ pub(super) fn mention(mut section: Section) -> Mention {
 /// Reads the project's own rules; each fault in them is a problem at its own line.
 pub(super) fn grouping(mut section: Section) -> grouping::Config {
     let mut config = grouping::Config::default();
-    if let Some((file, text)) = rules(&mut section, "rules_file") {
+    if let Some((file, text)) = file(&mut section, "rules_file") {
         match config.clone().with_enhancements(&text) {
             Ok(extended) => config = extended,
-            Err(errors) => section.complain_in(&file, "rules_file", &errors),
+            Err(errors) => section.complain_in(&file, "rules_file", rule_faults(&errors)),
         }
     }
-    if let Some((file, text)) = rules(&mut section, "fingerprints_file") {
+    if let Some((file, text)) = file(&mut section, "fingerprints_file") {
         match config.clone().with_fingerprints(&text) {
             Ok(extended) => config = extended,
-            Err(errors) => section.complain_in(&file, "fingerprints_file", &errors),
+            Err(errors) => section.complain_in(&file, "fingerprints_file", rule_faults(&errors)),
         }
     }
     section.finish();
     config
 }
 
-/// Reads a file of rules: its name and its text.
-fn rules(section: &mut Section, key: &str) -> Option<(String, String)> {
+fn rule_faults(errors: &RuleErrors) -> impl Iterator<Item = (usize, String)> {
+    let errors = errors.0.iter();
+    errors.map(|error| (error.line, error.problem.to_string()))
+}
+
+/// Reads the file that a key names: its name and its text.
+fn file(section: &mut Section, key: &str) -> Option<(String, String)> {
     section
         .optional(key, text)
         .filter(|name| !name.is_empty())
@@ -226,7 +252,13 @@ fn template<'a>(known: &'a [&'a str]) -> impl Fn(&Node) -> Result<String, Wrong>
     }
 }
 
-const EVENT_LINK: [&str; 4] = ["url", "organization", "project_id", "event_id"];
+const EVENT_LINK: [&str; 5] = [
+    "url",
+    "organization",
+    "project_id",
+    "event_id",
+    "event_uuid",
+];
 
 const SIMILAR_LINK: [&str; 4] = ["url", "organization", "project_id", "type"];
 
@@ -242,5 +274,8 @@ const OPEN_LINKS: [(&str, OpenLinks); 2] = [
     ("browser", OpenLinks::Browser),
     ("sidebar", OpenLinks::Sidebar),
 ];
+
+/// Everyone is called together once for an incident, not for each of its issues.
+const MENTION_ALL_EVERY: Duration = Duration::from_secs(30 * 60);
 
 const WEBHOOK_HINT: &str = "the address from the robot's settings, such as \"https://oapi.dingtalk.com/robot/send?access_token=…\"";

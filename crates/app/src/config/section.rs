@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use grouping::RuleErrors;
-
 use super::problem::{Origin, Problem, Wrong};
 use super::tree::{Node, Table, Value};
 
@@ -204,15 +202,20 @@ impl Section {
     }
 
     /// Reports every fault of a file that a key names, at its line there.
-    pub(super) fn complain_in(&self, file: &str, key: &str, errors: &RuleErrors) {
-        for error in &errors.0 {
+    pub(super) fn complain_in(
+        &self,
+        file: &str,
+        key: &str,
+        faults: impl Iterator<Item = (usize, String)>,
+    ) {
+        for (line, what) in faults {
             self.findings.problem(Problem {
                 origin: Origin::File {
                     file: file.to_owned(),
-                    line: error.line,
+                    line,
                 },
                 key: self.full(key),
-                what: error.problem.to_string(),
+                what,
                 hint: String::new(),
             });
         }

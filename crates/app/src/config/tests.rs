@@ -508,6 +508,66 @@ fn links_are_filled_only_with_what_is_known() {
     );
 }
 
+#[test]
+fn the_documented_links_are_what_is_documented() {
+    let documentation = include_str!("../../../../docs/links.md");
+    let examples: Vec<_> = documentation.split("```toml\n").skip(1).collect();
+    let id = event::model::EventId::parse("9f3c2d1a00004000800000000000beef");
+
+    for example in &examples {
+        let (toml, rest) = example.split_once("```").unwrap();
+        let (_, links) = rest.split_once("```text\n").unwrap();
+        let (links, _) = links.split_once("```").unwrap();
+        let config = read(&format!("{MINIMAL}\n{toml}")).unwrap().config;
+        let project = event::endpoint::ProjectId::parse("42").unwrap();
+
+        let made = config
+            .alert
+            .links
+            .of(project, id, Some("ZeroDivisionError"));
+
+        let made = [made.event.unwrap(), made.similar.unwrap()];
+        assert_eq!(links.trim_end(), made.join("\n"), "{toml}");
+    }
+    assert_eq!(examples.len(), 5);
+}
+
+#[test]
+fn faults_in_a_template_are_reported_at_their_lines() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("card.md");
+    let robot = |file: &str| {
+        format!(
+            "{MINIMAL}\n[robot.oncall]\nwebhook = \"abcdef0123\"\ntemplate_file = \"{file}\"\n[alert]\nrobot = \"oncall\"\n"
+        )
+    };
+    fs::write(&file, "{{ event.titel }}\n\n{{ evnt.title }}\n").unwrap();
+
+    let problems = texts(&robot(file.to_str().unwrap()));
+
+    let expected = [
+        format!(
+            "{}:1: robot.oncall.template_file: unknown variable `event.titel`",
+            file.display()
+        ),
+        format!(
+            "{}:3: robot.oncall.template_file: unknown variable `evnt.title`",
+            file.display()
+        ),
+    ];
+    assert_eq!(problems, expected);
+    assert!(
+        texts(&robot("/nowhere/card.md"))[0]
+            .contains("robot.oncall.template_file: cannot read `/nowhere/card.md`"),
+    );
+
+    fs::write(&file, "{{ built_in }}\n").unwrap();
+    let config = read(&robot(file.to_str().unwrap())).unwrap().config;
+    assert!(config.robots["oncall"].template.is_some());
+    let every = config.robots["oncall"].mention_all_every;
+    assert_eq!(every, std::time::Duration::from_secs(1_800));
+}
+
 fn read(text: &str) -> Result<Loaded, Vec<Problem>> {
     Loaded::read(&sources(text))
 }

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
 /// Returns a moment as `10:02:11`, with the day when it is not today's, with the year when it is not this year's.
-pub(super) fn short(moment: SystemTime, now: SystemTime, zone: &TimeZone) -> String {
+pub(crate) fn short(moment: SystemTime, now: SystemTime, zone: &TimeZone) -> String {
     let (Some(moment), Some(now)) = (zoned(moment, zone), zoned(now, zone)) else {
         return UNKNOWN.to_owned();
     };
@@ -19,7 +19,7 @@ pub(super) fn short(moment: SystemTime, now: SystemTime, zone: &TimeZone) -> Str
 }
 
 /// Returns a moment as `2026-07-01 10:02:11 +08:00`.
-pub(super) fn long(moment: SystemTime, zone: &TimeZone) -> String {
+pub(crate) fn long(moment: SystemTime, zone: &TimeZone) -> String {
     zoned(moment, zone).map_or_else(
         || UNKNOWN.to_owned(),
         |moment| moment.strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),

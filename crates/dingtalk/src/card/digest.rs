@@ -2,14 +2,13 @@
 
 use std::time::SystemTime;
 
-use alert::{Alert, Digest, Reason};
+use alert::{Alert, Digest};
 
-use super::issue::{environment, project};
-use super::{Card, Link, Part, Row, Shape, Span, clock, dotted, notice};
+use super::issue::{mark, project};
+use super::{Card, Link, Part, Row, Shape, Span, clock, dotted, notice, theirs};
 use crate::config::RobotConfig;
 use crate::markdown::line;
 use crate::mask::mask;
-use crate::words;
 
 /// Returns the card of a digest.
 pub(super) fn card(digest: &Digest, robot: &RobotConfig, now: SystemTime) -> Card {
@@ -25,6 +24,8 @@ pub(super) fn card(digest: &Digest, robot: &RobotConfig, now: SystemTime) -> Car
         footer: Vec::new(),
         may_mention_all: false,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 
@@ -42,6 +43,8 @@ pub(super) fn reduced_card(digest: &Digest, robot: &RobotConfig, now: SystemTime
         footer: Vec::new(),
         may_mention_all: false,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 
@@ -58,30 +61,21 @@ fn heading(digest: &Digest, robot: &RobotConfig) -> Row {
     Row::new(Part::Heading, Shape::Heading, [heading])
 }
 
-/// `- 🟠 ×120 · shop-api · 🔴 生产 · ZeroDivisionError: division by zero · 🆕 首次出现 · [查看事件](…)`
+/// `- 🟠 ×120 · shop-api · 🔴 生产 · ZeroDivisionError: division by zero · 🆕 首次出现 · [查看](…)`
 fn item(alert: &Alert, robot: &RobotConfig) -> Row {
     let subject = &alert.subject;
-    let mark = match alert.reason {
-        Reason::Stopped => "✅",
-        Reason::FirstSeen
-        | Reason::Threshold
-        | Reason::Burst
-        | Reason::StillHappening
-        | Reason::Regression
-        | Reason::NewRelease => words::mark(subject.level),
-    };
     let times = match alert.counts.events_since_said {
         0 => String::new(),
         events => format!(" ×{events}"),
     };
     let named = subject.environment.as_deref();
-    let environment = named.map(|name| environment(name, robot));
+    let environment = named.map(|name| short_environment(name, robot));
     let link = alert.links.event.clone().map(|address| {
-        let label = robot.language.words().open_event;
+        let label = robot.language.words().open.into();
         vec![Span::Link(Link { label, address })]
     });
     let spans = dotted([
-        vec![Span::ours(format!("{mark}{times}"))],
+        vec![Span::ours(format!("{}{times}", mark(alert)))],
         vec![Span::theirs(project(subject, robot))],
         environment.unwrap_or_default(),
         vec![Span::theirs(line(&mask(&subject.title), TITLE))],
@@ -89,6 +83,14 @@ fn item(alert: &Alert, robot: &RobotConfig) -> Row {
         link.unwrap_or_default(),
     ]);
     Row::new(Part::Summary, Shape::Item, spans)
+}
+
+/// In a line of many, a known environment is its mark and word only.
+fn short_environment(name: &str, robot: &RobotConfig) -> Vec<Span> {
+    match robot.language.environment(name) {
+        Some((mark, word)) => vec![Span::ours(format!("{mark} {word}"))],
+        None => theirs(Some(name), ENVIRONMENT),
+    }
 }
 
 /// `另有 3 个问题`
@@ -106,7 +108,7 @@ fn span_of_time(digest: &Digest, robot: &RobotConfig, now: SystemTime) -> Row {
 }
 
 fn status_page(digest: &Digest, robot: &RobotConfig) -> Vec<Link> {
-    let label = robot.language.words().status_page;
+    let label = robot.language.words().status_page.into();
     let link = digest.status_url.clone();
     link.map(|address| Link { label, address })
         .into_iter()
@@ -115,3 +117,5 @@ fn status_page(digest: &Digest, robot: &RobotConfig) -> Vec<Link> {
 
 /// Characters shown of an issue's title.
 const TITLE: usize = 80;
+/// Characters shown of an environment.
+const ENVIRONMENT: usize = 24;

@@ -1,13 +1,13 @@
 //! The card of one issue: what happened, where, to whom, how often, and where to look.
 
 mod crash;
-mod details;
+pub(crate) mod details;
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use alert::{Alert, Reason, Subject};
 
-use super::{Card, Link, Part, Row, Shape, Span, clock, dotted, theirs};
+use super::{Card, Link, Part, Row, SEPARATOR, Shape, Span, clock, dotted, theirs};
 use crate::config::RobotConfig;
 use crate::markdown::line;
 use crate::mask::mask;
@@ -27,6 +27,8 @@ pub(super) fn card(alert: &Alert, robot: &RobotConfig, now: SystemTime) -> Card 
         footer: footer(alert, robot),
         may_mention_all: true,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 
@@ -58,6 +60,8 @@ pub(super) fn reduced_card(alert: &Alert, robot: &RobotConfig) -> Card {
         footer: footer(alert, robot),
         may_mention_all: true,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 
@@ -80,7 +84,18 @@ fn title(subject: &Subject, robot: &RobotConfig) -> String {
 
 /// `### 🟠 ZeroDivisionError: division by zero`
 fn heading(alert: &Alert) -> Row {
-    let mark = match alert.reason {
+    let mark = mark(alert);
+    let title = line(&mask(&alert.subject.title), TITLE);
+    Row::new(
+        Part::Heading,
+        Shape::Heading,
+        [Span::ours(format!("{mark} ")), Span::theirs(title)],
+    )
+}
+
+/// Returns the mark of the level, or of what is over.
+pub(crate) fn mark(alert: &Alert) -> &'static str {
+    match alert.reason {
         Reason::Stopped => "✅",
         Reason::FirstSeen
         | Reason::Threshold
@@ -88,13 +103,7 @@ fn heading(alert: &Alert) -> Row {
         | Reason::StillHappening
         | Reason::Regression
         | Reason::NewRelease => words::mark(alert.subject.level),
-    };
-    let title = line(&mask(&alert.subject.title), TITLE);
-    Row::new(
-        Part::Heading,
-        Shape::Heading,
-        [Span::ours(format!("{mark} ")), Span::theirs(title)],
-    )
+    }
 }
 
 /// `**shop-api** · 🔴 生产 (production) · error · 未处理 · 🆕 首次出现`
@@ -119,7 +128,7 @@ fn summary(alert: &Alert, robot: &RobotConfig) -> Row {
     Row::new(Part::Summary, Shape::Paragraph, spans)
 }
 
-pub(super) fn project(subject: &Subject, robot: &RobotConfig) -> String {
+pub(crate) fn project(subject: &Subject, robot: &RobotConfig) -> String {
     let name = subject.project_name.as_deref().map(|name| line(name, NAME));
     name.filter(|name| !name.is_empty())
         .unwrap_or_else(|| format!("{} {}", robot.language.words().project, subject.project))
@@ -139,20 +148,10 @@ pub(super) fn environment(name: &str, robot: &RobotConfig) -> Vec<Span> {
     }
 }
 
-/// `**共 37 次 · 影响 12 人** · 首次 10:02:11 · 最近 10:06:58`
+/// `**37 次 / 4 分钟 47 秒 · 影响 12 人** · 首次 10:02:11 · 最近 10:06:58`
 fn counts(alert: &Alert, robot: &RobotConfig, now: SystemTime) -> Row {
-    let (counts, language, words) = (&alert.counts, robot.language, robot.language.words());
+    let (counts, words) = (&alert.counts, robot.language.words());
     let clock = |moment| clock::short(moment, now, &robot.timezone);
-    let users = (counts.users > 0).then(|| language.users(counts.users, counts.are_users_exact));
-    let mut strong = match counts.last_said {
-        Some(said) if counts.events_since_said > 0 => vec![
-            language.times_since(counts.events_since_said, &clock(said)),
-            language.times_in_all(counts.events),
-        ],
-        Some(_) => vec![language.times_in_all(counts.events)],
-        None => vec![language.times(counts.events)],
-    };
-    strong.extend(users);
     let rest = match counts.events {
         0 | 1 => format!(" · {}", clock(counts.last_seen)),
         _ => format!(
@@ -165,23 +164,55 @@ fn counts(alert: &Alert, robot: &RobotConfig, now: SystemTime) -> Row {
         ),
     };
     let spans = [
-        Span::strong(Span::ours(strong.join(" · "))),
+        Span::strong(Span::ours(how_often(alert, robot, now))),
         Span::ours(rest),
     ];
     Row::new(Part::Counts, Shape::Paragraph, spans)
 }
 
+/// `37 次 / 4 分钟 47 秒 · 影响 12 人`, or after a first message `自上次通知（09:06:58）以来 36 次 · 共 512 次 · 影响 12 人`
+pub(crate) fn how_often(alert: &Alert, robot: &RobotConfig, now: SystemTime) -> String {
+    let (counts, language) = (&alert.counts, robot.language);
+    let lasted = counts.last_seen.duration_since(counts.first_seen);
+    let lasted = lasted.unwrap_or_default();
+    let mut facts = match counts.last_said {
+        Some(said) if counts.events_since_said > 0 => vec![
+            language.times_since(
+                counts.events_since_said,
+                &clock::short(said, now, &robot.timezone),
+            ),
+            language.times_in_all(counts.events),
+        ],
+        Some(_) => vec![language.times_in_all(counts.events)],
+        None if counts.events > 1 && lasted >= SHORTEST_SPAN => {
+            vec![language.times_within(counts.events, lasted)]
+        }
+        None => vec![language.times(counts.events)],
+    };
+    if counts.users > 0 {
+        facts.push(language.users(counts.users, counts.are_users_exact));
+    }
+    facts.join(SEPARATOR)
+}
+
+/// Where to look further, and how to be left in peace; nobody mutes what has stopped.
 fn links(alert: &Alert, robot: &RobotConfig) -> Vec<Link> {
-    let words = robot.language.words();
+    let (language, words) = (robot.language, robot.language.words());
     let known = [
         (words.open_event, &alert.links.event),
         (words.open_similar, &alert.links.similar),
     ];
     let links = known.into_iter().filter_map(|(label, address)| {
-        let address = address.clone()?;
+        let (label, address) = (label.into(), address.clone()?);
         Some(Link { label, address })
     });
-    links.collect()
+    let mutes = alert.links.mutes.iter();
+    let mutes = mutes.filter(|_| alert.reason != Reason::Stopped);
+    let mutes = mutes.map(|(lasts, address)| Link {
+        label: language.mute_for(*lasts).into(),
+        address: address.clone(),
+    });
+    links.chain(mutes).collect()
 }
 
 /// `规则 prod / errors · 事件 9f3c2d1a`
@@ -204,3 +235,6 @@ const NAME: usize = 64;
 const SHORT_NAME: usize = 24;
 const ROUTE: usize = 80;
 const EVENT_ID: usize = 8;
+
+/// `3 次 / 1 秒` would say less than `3 次`.
+const SHORTEST_SPAN: Duration = Duration::from_secs(2);

@@ -20,7 +20,8 @@ pub(super) fn card(notice: &Notice, robot: &RobotConfig, now: SystemTime) -> Car
         ],
     )];
     rows.extend(rest.iter().map(|text| {
-        let text = Span::theirs(line(text, TEXT));
+        // Hints name keys in backticks, which the card would show as full-width ones.
+        let text = Span::theirs(line(&text.replace('`', "\""), TEXT));
         Row::new(Part::Summary, Shape::Paragraph, [text])
     }));
     let at = clock::short(notice.at, now, &robot.timezone);
@@ -31,6 +32,8 @@ pub(super) fn card(notice: &Notice, robot: &RobotConfig, now: SystemTime) -> Car
         footer: vec![Span::ours(format!("sentry-notice · {at}"))],
         may_mention_all: false,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 

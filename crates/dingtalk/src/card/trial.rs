@@ -35,6 +35,8 @@ pub(super) fn card(name: &str, at: SystemTime, robot: &RobotConfig) -> Card {
         footer: vec![Span::ours("sentry-notice")],
         may_mention_all: false,
         left_out: Vec::new(),
+        written: None,
+        has_failed_template: false,
     }
 }
 

@@ -119,6 +119,86 @@ fn puts_links_on_buttons_where_asked() {
 }
 
 #[test]
+fn mutes_from_the_card_where_links_are_signed() {
+    let robot = RobotConfig {
+        message: MessageKind::ActionCard,
+        open_links_in: OpenLinks::Sidebar,
+        ..robot()
+    };
+
+    let buttons = &json(&message(mutable()), &robot)["actionCard"];
+
+    let titles = ["查看事件", "相似问题", "静默 1 小时", "静默 24 小时"];
+    let shown: Vec<_> = (0..4).map(|at| &buttons["btns"][at]["title"]).collect();
+    assert_eq!(shown, titles);
+    assert_eq!(buttons["btns"][2]["actionURL"], json!(mute_link(3_600)));
+    assert_eq!(buttons["btnOrientation"], "0");
+    let stopped = Alert {
+        reason: Reason::Stopped,
+        ..mutable()
+    };
+    let shown = json(&message(stopped), &robot).to_string();
+    assert!(!shown.contains("静默"), "{shown}");
+}
+
+#[test]
+fn shows_mutes_in_every_form_and_both_languages() {
+    let mut shown = String::new();
+    for kind in [MessageKind::Markdown, MessageKind::Text] {
+        for robot in [robot(), in_english()] {
+            let robot = RobotConfig {
+                message: kind,
+                open_links_in: OpenLinks::Sidebar,
+                ..robot
+            };
+            shown.push_str(&text(&message(mutable()), &robot));
+            shown.push_str("\n\n---\n\n");
+        }
+    }
+
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn shows_a_card_with_buttons_in_both_languages() {
+    let shown = [robot(), in_english()].map(|robot| {
+        let robot = RobotConfig {
+            message: MessageKind::ActionCard,
+            ..robot
+        };
+        format!("{:#}", json(&message(mutable()), &robot))
+    });
+
+    insta::assert_snapshot!(shown.join("\n\n---\n\n"));
+}
+
+#[test]
+fn says_how_long_it_went_on_only_where_that_tells_something() {
+    let counted = |events, first_seen, last_said: Option<u64>| {
+        let mut alert = alert();
+        alert.counts.events = events;
+        alert.counts.users = 0;
+        alert.counts.first_seen = at(first_seen);
+        alert.counts.last_said = last_said.map(at);
+        text(&message(alert), &in_english())
+    };
+    let last_seen = 1_782_871_618;
+    let cases = [
+        (
+            counted(37, last_seen - 300, None),
+            "**37 times in 5 minutes**",
+        ),
+        (counted(3, last_seen - 1, None), "**3 times**"),
+        (counted(1, last_seen, None), "**once** · 10:06:58"),
+        (counted(3, last_seen + 9, None), "**3 times**"),
+    ];
+
+    for (text, expected) in cases {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
 fn makes_a_lone_link_the_whole_card() {
     let robot = RobotConfig {
         message: MessageKind::ActionCard,
@@ -394,6 +474,21 @@ fn shows_every_level_by_a_word_beside_its_mark() {
     }
 }
 
+/// An alert whose message may mute it.
+pub(crate) fn mutable() -> Alert {
+    let mut alert = alert();
+    alert.links.mutes = [3_600, 86_400]
+        .map(|seconds| (Duration::from_secs(seconds), mute_link(seconds)))
+        .into();
+    alert
+}
+
+fn mute_link(seconds: u64) -> String {
+    format!(
+        "https://notice.example.com/mute?issue=42:d41d8cd9&for={seconds}&exp=1782958020&sig=0a1b2c"
+    )
+}
+
 fn still_happening() -> Alert {
     Alert {
         reason: Reason::StillHappening,
@@ -466,7 +561,9 @@ fn long_alert() -> Alert {
 
 fn crowd_of(people: usize) -> Mention {
     Mention {
-        mobiles: vec!["13800000000".to_owned(); people],
+        mobiles: (0..people)
+            .map(|number| format!("138{number:08}"))
+            .collect(),
         ..Mention::default()
     }
 }
@@ -487,7 +584,7 @@ fn says_every_reason_in_both_languages() {
         for robot in [robot(), in_english()] {
             let text = text(&message(alert.clone()), &robot);
             let told = text.lines().filter(|line| {
-                ["**shop-api**", "###", "自本代理", "counted since"]
+                ["**shop-api**", "###", "按本代理", "as this proxy"]
                     .iter()
                     .any(|word| line.contains(word))
             });
@@ -542,7 +639,7 @@ fn a_digest_fits_whatever_it_holds_and_mentions_each_of_its_people_but_never_eve
 }
 
 #[test]
-fn a_refused_digest_is_said_without_words_of_events() {
+fn a_digest_in_plain_text_has_no_links_within_its_lines() {
     let plain = RobotConfig {
         message: MessageKind::Text,
         ..in_english()
@@ -553,6 +650,56 @@ fn a_refused_digest_is_said_without_words_of_events() {
     assert!(
         text.contains("and 5 more") && !text.contains("]("),
         "{text}"
+    );
+    assert!(!text.contains(" · \n"), "{text}");
+}
+
+#[test]
+fn a_digest_gives_up_links_first_then_names_fewer_and_counts_them() {
+    let mut full = digest();
+    full.alerts = vec![alert(); Digest::NAMED];
+    full.alerts_total = 12;
+    full.missed = 0;
+    for alert in &mut full.alerts {
+        alert.subject.title = "\"题".repeat(80);
+        alert.links.event = Some(format!("https://sentry.example.com/{}", "é".repeat(60)));
+    }
+    let mut seen = Vec::new();
+    for crowd in (0..1_400).step_by(20) {
+        let robot = RobotConfig {
+            mention: crowd_of(crowd),
+            ..in_english()
+        };
+        let message = Message::Digest(Box::new(full.clone()));
+
+        let body = json(&message, &robot);
+
+        assert!(body.to_string().len() <= 18_000);
+        let text = text(&message, &robot);
+        let named = text.matches("first seen").count();
+        if body["msgtype"] == "markdown" {
+            assert!(text.contains(&format!("and {} more", 12 - named)), "{text}");
+            assert_eq!(
+                text.contains("left out: links"),
+                !text.contains("[Open]"),
+                "{text}"
+            );
+        }
+        let shown = (text.contains("[Open]"), named);
+        if seen.last() != Some(&shown) {
+            seen.push(shown);
+        }
+    }
+
+    assert_eq!(
+        &seen[..3],
+        [(true, 10), (false, 10), (false, 9)],
+        "{seen:?}"
+    );
+    assert_eq!(seen.last(), Some(&(false, 0)), "{seen:?}");
+    assert!(
+        seen.is_sorted_by(|before, after| before > after),
+        "{seen:?}"
     );
 }
 

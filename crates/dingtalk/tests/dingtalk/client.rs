@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alert::{Failure, Notifier as _, Retry};
-use dingtalk::{HttpSettings, MessageKind, Robot, RobotConfig, RobotError, Webhook};
+use dingtalk::{HttpSettings, Mention, MessageKind, Robot, RobotConfig, RobotError, Webhook};
 
 use crate::sample::{SECRET, TOKEN, alert, message, now, robot};
 use crate::server::Server;
@@ -120,14 +120,16 @@ async fn never_takes_a_refusal_for_a_delivery() {
 
 #[tokio::test]
 async fn says_dingtalks_own_words_without_token_and_secret() {
-    let words = format!("ip 203.0.113.9 not in whitelist {TOKEN} {SECRET}\u{202e}");
+    let words = format!(
+        "ip 203.0.113.9 not in whitelist {TOKEN} {SECRET}\u{202e} /send?sign=a%2Bb%3D&x \"sign=c\""
+    );
     let server = Server::start(&[errcode(310_000, &words)]).await;
 
     let failure = send(&server).await.unwrap_err();
 
     assert_eq!(
         failure.detail,
-        "errcode 310000: ip 203.0.113.9 not in whitelist [redacted] [redacted]"
+        "errcode 310000: ip 203.0.113.9 not in whitelist [redacted] [redacted] /send?sign=[redacted]&x \"sign=[redacted]\""
     );
 }
 
@@ -311,6 +313,38 @@ async fn leaves_a_closed_robot_alone_for_longer_until_it_delivers() {
 
     let paused = |seconds| Some(Retry::Paused(Duration::from_secs(seconds)));
     assert_eq!(pauses, [paused(60), paused(600), None, paused(60)]);
+}
+
+#[tokio::test]
+async fn calls_everyone_together_only_once_in_a_while() {
+    let server = Server::start(&[errcode(-1, "系统繁忙"), ok(), ok(), ok(), ok()]).await;
+    let everyone = Mention {
+        mobiles: vec!["13800000000".to_owned()],
+        all: true,
+        ..Mention::default()
+    };
+    let robot = robot_of(RobotConfig {
+        mention: everyone.clone(),
+        mention_all_every: Duration::from_secs(60),
+        ..config(&server)
+    });
+    let mut routed = alert();
+    routed.mention = Some(everyone);
+    let alerts = [alert(), alert(), alert(), routed, alert()];
+
+    for (alert, after) in alerts.into_iter().zip([0, 1, 2, 60, 61]) {
+        let now = now() + Duration::from_secs(after);
+        let _ = robot.notify(0, &message(alert), "id-1", now).await;
+    }
+
+    let requests = server.requests();
+    let calls = requests
+        .iter()
+        .map(|request| &request.body["at"]["isAtAll"]);
+    assert_eq!(calls.collect::<Vec<_>>(), [true, true, false, false, true]);
+    for request in &requests {
+        assert_eq!(request.body["at"]["atMobiles"][0], "13800000000");
+    }
 }
 
 #[tokio::test]

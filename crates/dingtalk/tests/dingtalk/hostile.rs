@@ -2,7 +2,7 @@
 //! it, reads the result with a markdown parser, and compares it with the same card of a harmless event.
 
 use alert::{Alert, Cause, Location, Person};
-use dingtalk::{Mention, MessageKind, OpenLinks, RobotConfig, render};
+use dingtalk::{Mention, MessageKind, OpenLinks, RobotConfig, Template, render};
 use proptest::prelude::*;
 use pulldown_cmark::{Event, LinkType, Options, Parser, Tag};
 
@@ -26,6 +26,27 @@ proptest! {
         prop_assert_eq!(mentions(&text), ["@13800000000", "@manager1"], "{}", &text);
         prop_assert!(!text.chars().any(hides), "{:?}", &text);
         prop_assert!(text.lines().last() == Some("@13800000000 @manager1"));
+    }
+
+    #[test]
+    fn no_event_adds_markup_links_or_mentions_to_a_template(fields in prop::collection::vec(hostile(), FIELDS)) {
+        let robot = RobotConfig { template: Some(Template::parse(TEMPLATE).unwrap()), ..listening() };
+        let hostile = message(filled(fields));
+
+        let text = text(&hostile, &robot);
+
+        prop_assert!(text.starts_with("### x:"), "the built-in card came instead: {}", text);
+        let seen = markup(&text);
+        prop_assert!(seen.iter().all(|seen| seen == "SoftBreak" || ALLOWED.contains(&seen.as_str()) || is_ours(seen)), "{:?}\n{}", seen, text);
+        let headings = seen.iter().filter(|seen| seen.starts_with("Heading")).count();
+        prop_assert_eq!(headings, 1, "{}", &text);
+        // One link of the template, with a hostile label.
+        prop_assert_eq!(seen.iter().filter(|seen| seen.starts_with("link ")).count(), 1, "{}", &text);
+        prop_assert_eq!(mentions(&text), ["@13800000000", "@manager1"], "{}", &text);
+        prop_assert!(!text.chars().any(hides), "{:?}", &text);
+        let body = render(&hostile, &robot, now());
+        prop_assert!(body.to_json().len() <= 18_000);
+        prop_assert!((1..=64).contains(&body.title().unwrap().chars().count()));
     }
 
     #[test]
@@ -69,6 +90,36 @@ fn the_parser_would_notice_what_is_not_made_inert() {
         ["@all", "@13800000000"]
     );
 }
+
+/// Every fact, in every place a template may put one: in front, behind, side by side, in a label.
+const TEMPLATE: &str = "\
+{% set title %}{{ event.title }}{{ event.value }}{% endset %}
+### x: {{ event.title }}
+
+{{ event.value }}{{ event.culprit }}
+
+{{ event.platform }}
+
+> {{ event.lines | join(' ') }}
+
+- {{ event.environment }}
+- **{{ badge or 'x' }}** {{ event.release }} {{ event.dist }} {{ event.server_name }}
+
+[x {{ event.transaction }}]({{ links.event }}) {{ event.logger }}
+
+x {{ event.request }} {{ event.user }} {{ project.name }} {{ route }}
+
+x [{{ event.exception }}]{{ location.file }} {{ location.function }}{{ location.source }}
+
+{% for cause in causes %}
+x {{ cause.exception }}: {{ cause.value | upper }}
+
+{% endfor %}
+{% for name in tags %}
+x {{ name }}={{ tags[name] | truncate(20) }}
+{% endfor %}
+x
+";
 
 /// 1 000 events of 24 hostile fields each. `PROPTEST_CASES=20000 cargo test --release -p dingtalk` takes a better look.
 ///

@@ -12,3 +12,4 @@ mod hostile;
 mod sample;
 mod server;
 mod simulator;
+mod templates;

@@ -28,9 +28,11 @@ pub(crate) fn robot() -> RobotConfig {
         per_minute: 18,
         message: MessageKind::Markdown,
         mention: Mention::default(),
+        mention_all_every: Duration::from_secs(1_800),
         language: Language::ZhCn,
         timezone: jiff::tz::TimeZone::get("Asia/Shanghai").unwrap(),
         open_links_in: OpenLinks::Browser,
+        template: None,
     }
 }
 

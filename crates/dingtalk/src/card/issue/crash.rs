@@ -68,8 +68,10 @@ fn location(subject: &Subject, robot: &RobotConfig) -> Vec<Row> {
 
 fn whereabouts(location: &Location) -> Vec<Span> {
     let mut spans = vec![Span::theirs(place(location))];
-    if let Some(function) = location.function.as_deref() {
-        spans.extend([Span::ours(" in "), Span::theirs(line(function, FUNCTION))]);
+    let function = location.function.as_deref();
+    let function = function.map(|function| line(function, FUNCTION));
+    if let Some(function) = function.filter(|function| !function.is_empty()) {
+        spans.extend([Span::ours(" in "), Span::theirs(function)]);
     }
     spans
 }

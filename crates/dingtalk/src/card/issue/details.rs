@@ -51,7 +51,7 @@ fn item(part: Part, label: &'static str, spans: Vec<Span>) -> Option<Row> {
 }
 
 /// `POST /api/order/settle`: without host and query.
-fn request(subject: &Subject) -> Option<String> {
+pub(crate) fn request(subject: &Subject) -> Option<String> {
     let url = subject.request_url.as_deref()?;
     let end = url.find(['?', '#']).unwrap_or(url.len());
     let path = match url[..end].split_once("://") {
@@ -84,14 +84,14 @@ fn release(subject: &Subject) -> Vec<Span> {
 }
 
 /// Old SDKs send the host as a tag only.
-fn host(subject: &Subject) -> Option<&str> {
+pub(crate) fn host(subject: &Subject) -> Option<&str> {
     let tag = subject.tags.iter().find(|(key, _)| key == "server_name");
     let tag = tag.map(|(_, value)| value.as_str());
     subject.server_name.as_deref().or(tag)
 }
 
 /// The first thing that tells who it was, masked.
-fn person(user: &Person) -> Option<String> {
+pub(crate) fn person(user: &Person) -> Option<String> {
     let known = [&user.id, &user.username, &user.email, &user.ip_address];
     let known = known
         .into_iter()

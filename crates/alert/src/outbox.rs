@@ -1,6 +1,6 @@
 //! Delivers what is to be said: one queue per robot in the state, one loop per robot that empties it.
 //!
-//! Top-down: [`Outbox::put`] keeps a message in the state; `worker` is the loop that reads, sends and settles; `plan` says
+//! Top-down: `Outbox::put` keeps a message in the state; `worker` is the loop that reads, sends and settles; `plan` says
 //! what is to be sent next, and of what share of the budget; `channels` knows which of a robot's webhooks may be used;
 //! `batch` makes messages of what waits; `health` and `journal` keep what people look at.
 

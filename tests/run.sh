@@ -52,6 +52,8 @@ main() {
 # Sets up the real-input tests, and makes a test that has to skip itself fail from here on.
 prepare() {
     export SENTRY_NOTICE_REQUIRE_REAL=1
+    # Three properties of cards, 7 000 hostile events each.
+    export PROPTEST_CASES=${PROPTEST_CASES:-7000}
     quietly 'test environment' tests/setup.sh
     if [[ -f $environment/env.sh ]]; then
         # shellcheck source=/dev/null

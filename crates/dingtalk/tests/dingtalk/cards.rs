@@ -597,6 +597,20 @@ fn says_every_reason_in_both_languages() {
 }
 
 #[test]
+fn the_documentation_says_each_reason_as_the_card_does() {
+    let documentation = include_str!("../../../../docs/cards.md");
+    for reason in Reason::ALL {
+        for robot in [robot(), in_english()] {
+            let text = text(&message(because(reason)), &robot);
+            let summary = text.lines().find(|line| line.starts_with("**shop-api**"));
+            let (_, said) = summary.unwrap().rsplit_once(" · ").unwrap();
+
+            assert!(documentation.contains(&format!(" | {said} |")), "{said}");
+        }
+    }
+}
+
+#[test]
 fn a_digest_names_the_most_urgent_and_counts_the_rest() {
     let digest = Message::Digest(Box::new(digest()));
 

@@ -56,7 +56,7 @@ macro_rules! each_claim {
 pub(crate) use {conformance_tests, each_claim};
 
 /// Observes one event of an issue named by one letter, on the first route.
-async fn see(store: &dyn Store, hash: u8, event: u8, now: u64) -> Seen {
+pub(crate) async fn see(store: &dyn Store, hash: u8, event: u8, now: u64) -> Seen {
     let hashes = [self::hash(hash)];
     let sighting = Sighting {
         hashes: &hashes,
@@ -66,7 +66,13 @@ async fn see(store: &dyn Store, hash: u8, event: u8, now: u64) -> Seen {
     store.observe(&sighting, at(now)).await.unwrap()
 }
 
-async fn see_on(store: &dyn Store, hash: u8, event: u8, watches: &[Watch], now: u64) -> Seen {
+pub(crate) async fn see_on(
+    store: &dyn Store,
+    hash: u8,
+    event: u8,
+    watches: &[Watch],
+    now: u64,
+) -> Seen {
     let hashes = [self::hash(hash)];
     let sighting = Sighting {
         hashes: &hashes,
@@ -78,7 +84,13 @@ async fn see_on(store: &dyn Store, hash: u8, event: u8, watches: &[Watch], now: 
 }
 
 /// Claims a word about an issue for one robot, and says when the last one was.
-async fn claim(store: &dyn Store, id: &str, hash: u8, after: Option<u64>, now: u64) -> Claim {
+pub(crate) async fn claim(
+    store: &dyn Store,
+    id: &str,
+    hash: u8,
+    after: Option<u64>,
+    now: u64,
+) -> Claim {
     let robots = ["oncall".to_owned()];
     let parcel = Parcel {
         id,
@@ -89,7 +101,7 @@ async fn claim(store: &dyn Store, id: &str, hash: u8, after: Option<u64>, now: u
     store.claim(&parcel, at(now)).await.unwrap()
 }
 
-async fn tell(store: &dyn Store, robot: &str, id: &str, events: u64, now: u64) {
+pub(crate) async fn tell(store: &dyn Store, robot: &str, id: &str, events: u64, now: u64) {
     let end = End::Told { events };
     let settlement = Settlement { id, end };
     store
@@ -98,7 +110,7 @@ async fn tell(store: &dyn Store, robot: &str, id: &str, events: u64, now: u64) {
         .unwrap();
 }
 
-async fn give_up(store: &dyn Store, robot: &str, id: &str, rest: u64, now: u64) {
+pub(crate) async fn give_up(store: &dyn Store, robot: &str, id: &str, rest: u64, now: u64) {
     let rest = Duration::from_secs(rest);
     let settlement = Settlement {
         id,
@@ -110,7 +122,7 @@ async fn give_up(store: &dyn Store, robot: &str, id: &str, rest: u64, now: u64) 
         .unwrap();
 }
 
-fn word(hash: u8, after: Option<u64>) -> Word {
+pub(crate) fn word(hash: u8, after: Option<u64>) -> Word {
     Word {
         issue: key(hash),
         route: ROUTE,
@@ -121,35 +133,35 @@ fn word(hash: u8, after: Option<u64>) -> Word {
     }
 }
 
-fn key(hash: u8) -> IssueKey {
+pub(crate) fn key(hash: u8) -> IssueKey {
     IssueKey::new(1, self::hash(hash))
 }
 
-fn hash(letter: u8) -> IssueHash {
+pub(crate) fn hash(letter: u8) -> IssueHash {
     IssueHash([letter; 16])
 }
 
-fn window(count: u16, seconds: u64) -> Option<Window> {
+pub(crate) fn window(count: u16, seconds: u64) -> Option<Window> {
     let within = Duration::from_secs(seconds);
     Some(Window { count, within })
 }
 
 /// A moment of the tests, in seconds.
-fn at(seconds: u64) -> SystemTime {
+pub(crate) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
 }
 
-const ROUTE: RouteKey = RouteKey(7);
-const OTHER_ROUTE: RouteKey = RouteKey(8);
+pub(crate) const ROUTE: RouteKey = RouteKey(7);
+pub(crate) const OTHER_ROUTE: RouteKey = RouteKey(8);
 
-const WATCH: Watch = Watch {
+pub(crate) const WATCH: Watch = Watch {
     route: ROUTE,
     events: None,
     users: None,
     burst: None,
 };
 
-const SIGHTING: Sighting<'static> = Sighting {
+pub(crate) const SIGHTING: Sighting<'static> = Sighting {
     project: 1,
     hashes: &[],
     event_id: None,
@@ -160,7 +172,7 @@ const SIGHTING: Sighting<'static> = Sighting {
     routes: &[WATCH],
 };
 
-const PARCEL: Parcel<'static> = Parcel {
+pub(crate) const PARCEL: Parcel<'static> = Parcel {
     id: "",
     word: None,
     robots: &[],

@@ -6,16 +6,19 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod file;
 pub mod issue;
 pub mod memory;
 pub mod mute;
 pub mod outbox;
 pub mod robot;
 
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 
+pub use crate::file::File;
 pub use crate::issue::{
     Expired, Issue, IssueHash, IssueKey, IssueRoute, Quiet, RouteKey, RouteSeen, Said, Seen,
     Sighting, Watch, Window,
@@ -46,6 +49,12 @@ pub trait Store: Send + Sync {
 
     /// Returns whether what it holds is still there after a restart of this process.
     fn is_durable(&self) -> bool;
+
+    /// Returns what keeps it from being what it promises, while it goes on from memory; `None` when all is well. Answers
+    /// at once.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
 
     /// Counts one event of an issue, once per event id, on each of the routes it takes, and returns what is known of the
     /// issue with it counted.
@@ -235,6 +244,31 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
     async fn keep(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, Unavailable>;
+}
+
+/// Why a store works from memory alone for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What happened, for people: no secrets.
+    pub what: String,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// Why a store cannot be opened. Trying again helps once the cause is mended.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be used.
+    #[error("cannot open the state file `{}`", path.display())]
+    File {
+        /// The path in the config.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The system gives no thread to write with.
+    #[error("cannot start the thread that writes state")]
+    Thread(#[source] std::io::Error),
 }
 
 /// The backend could not be reached or could not answer in time.

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{IssueKey, RouteKey};
 
 /// A message on its way into the outbox.
@@ -24,7 +26,7 @@ pub struct Parcel<'a> {
 }
 
 /// A word about an issue on a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
     /// The issue.
     pub issue: IssueKey,

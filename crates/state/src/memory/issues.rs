@@ -1,11 +1,12 @@
 //! All issues in memory: found by any of their hashes, kept in the order they were seen, the oldest evicted when full.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 
+use super::persist::Known;
 use super::record::Record;
 use super::routes::Addition;
-use super::{MIXER, folded, moment};
+use super::unsaved::{Batch, encode};
+use super::{MIXER, folded, moment, user_hash};
 use crate::{Issue, IssueHash, IssueKey, RouteKey, Said, Seen, Sighting, Tally, Word};
 
 /// Every issue that is known.
@@ -21,7 +22,18 @@ pub(super) struct Issues {
     oldest: u32,
     len: usize,
     user_room: usize,
-    hasher: RandomState,
+    /// What a file does not hold yet, when there is one.
+    unsaved: Option<Unsaved>,
+}
+
+/// Slots with changes, and issues that are gone.
+#[derive(Debug, Default)]
+struct Unsaved {
+    /// Those with a word that was said: they go into the next batch.
+    said: Vec<u32>,
+    /// Those that were only counted.
+    counted: Vec<u32>,
+    gone: Vec<IssueKey>,
 }
 
 #[derive(Debug)]
@@ -31,6 +43,7 @@ struct Slot {
     older: u32,
     generation: u32,
     is_free: bool,
+    is_unsaved: bool,
 }
 
 impl Issues {
@@ -44,7 +57,7 @@ impl Issues {
             oldest: NOWHERE,
             len: 0,
             user_room: USER_ROOM,
-            hasher: RandomState::new(),
+            unsaved: None,
         }
     }
 
@@ -68,6 +81,7 @@ impl Issues {
         });
         self.attach(sighting, at);
         self.touch(at);
+        self.mark_slot(at);
         (self.count(at, sighting, now), evicted)
     }
 
@@ -81,8 +95,14 @@ impl Issues {
     }
 
     pub(super) fn tell(&mut self, word: &Word, events: u64, now: u64) {
-        if let Some(record) = self.find_mut(&word.issue) {
-            record.route_mut(word.route).tell(word, events, now);
+        let Some(at) = self.find_at(&word.issue) else {
+            return;
+        };
+        let record = &mut self.slots[at as usize].record;
+        record.route_mut(word.route).tell(word, events, now);
+        self.slots[at as usize].is_unsaved = true;
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.said.push(at);
         }
     }
 
@@ -139,8 +159,85 @@ impl Issues {
         gone
     }
 
+    /// Starts to mark what a file does not know.
+    pub(super) fn mark(&mut self, known: Known) {
+        self.stop_marking();
+        self.unsaved = Some(Unsaved::default());
+        if known == Known::Nothing {
+            for at in 0..u32::try_from(self.slots.len()).unwrap_or(NOWHERE) {
+                self.mark_slot(at);
+            }
+        }
+    }
+
+    pub(super) fn stop_marking(&mut self) {
+        self.unsaved = None;
+        self.slots
+            .iter_mut()
+            .for_each(|slot| slot.is_unsaved = false);
+    }
+
+    pub(super) fn has_unsaved(&self) -> bool {
+        let unsaved = self.unsaved.as_ref();
+        unsaved.is_some_and(|unsaved| !unsaved.counted.is_empty() || unsaved.is_pressing())
+    }
+
+    /// Takes what is not saved: every issue that is gone or was spoken of, and of the others at most so many.
+    pub(super) fn take_unsaved(&mut self, most: usize, batch: &mut Batch) {
+        let Some(unsaved) = &mut self.unsaved else {
+            return;
+        };
+        let gone = unsaved.gone.drain(..);
+        batch.issues.extend(gone.map(|key| (key, None)));
+        let left = unsaved.counted.len().saturating_sub(most);
+        let counted = unsaved.counted.drain(left..);
+        for at in unsaved.said.drain(..).chain(counted) {
+            let slot = &mut self.slots[at as usize];
+            if std::mem::take(&mut slot.is_unsaved) && !slot.is_free {
+                let key = slot.record.key;
+                batch.issues.push((key, encode(&slot.record)));
+            }
+        }
+        batch.is_partial = left > 0;
+    }
+
+    /// Puts back the issues that a file held; beyond the room there is, the ones longest unseen stay out.
+    pub(super) fn restore(&mut self, mut records: Vec<Record>) {
+        records.sort_by_key(|record| record.last_seen);
+        let beyond = records.len().saturating_sub(self.room);
+        let kept = records.len() - beyond;
+        self.slots.reserve_exact(kept);
+        self.index.reserve(kept * 2);
+        for record in records.into_iter().skip(beyond) {
+            self.restore_one(record);
+        }
+    }
+
+    fn restore_one(&mut self, record: Record) {
+        let own = short(record.key.project, &record.key.hash);
+        let aliases: Vec<u64> = record.aliases.iter().flatten().copied().collect();
+        self.user_room = self.user_room.saturating_sub(record.users.kept());
+        self.len += 1;
+        let at = self.push(record);
+        self.link(at);
+        self.index.insert(own, (at, 0));
+        for alias in aliases {
+            self.index.entry(alias).or_insert((at, 0));
+        }
+    }
+
+    fn mark_slot(&mut self, at: u32) {
+        let Some(unsaved) = &mut self.unsaved else {
+            return;
+        };
+        let slot = &mut self.slots[at as usize];
+        if !std::mem::replace(&mut slot.is_unsaved, true) {
+            unsaved.counted.push(at);
+        }
+    }
+
     fn count(&mut self, at: u32, sighting: &Sighting<'_>, now: u64) -> Seen {
-        let user = sighting.user.map(|user| self.hasher.hash_one(user));
+        let user = sighting.user.map(user_hash);
         let addition = Addition {
             now,
             user,
@@ -180,10 +277,9 @@ impl Issues {
         (record.key == *key).then_some(record)
     }
 
-    fn find_mut(&mut self, key: &IssueKey) -> Option<&mut Record> {
+    fn find_at(&self, key: &IssueKey) -> Option<u32> {
         let at = self.at(short(key.project, &key.hash))?;
-        let record = &mut self.slots.get_mut(at as usize)?.record;
-        (record.key == *key).then_some(record)
+        (self.slot(at)?.record.key == *key).then_some(at)
     }
 
     fn at(&self, short: u64) -> Option<u32> {
@@ -202,6 +298,10 @@ impl Issues {
             let short = short(sighting.project, hash);
             if self.at(short).is_none() {
                 self.index.insert(short, (at, generation));
+                let record = &mut self.slots[at as usize].record;
+                if *hash != record.key.hash {
+                    record.alias(short);
+                }
             }
         }
     }
@@ -216,6 +316,7 @@ impl Issues {
                 let slot = &mut self.slots[at as usize];
                 slot.record = record;
                 slot.is_free = false;
+                slot.is_unsaved = false;
                 at
             }
             None => self.push(record),
@@ -237,6 +338,7 @@ impl Issues {
             older: NOWHERE,
             generation: 0,
             is_free: false,
+            is_unsaved: false,
         });
         at
     }
@@ -263,6 +365,9 @@ impl Issues {
     fn remove(&mut self, at: u32) {
         self.unlink(at);
         let slot = &mut self.slots[at as usize];
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.gone.push(slot.record.key);
+        }
         self.user_room += slot.record.users.kept();
         slot.record = Record::new(slot.record.key, RouteKey(0), 0);
         slot.generation = slot.generation.wrapping_add(1);
@@ -306,6 +411,12 @@ impl Issues {
             Some(slot) => slot.newer = newer,
             None => self.oldest = newer,
         }
+    }
+}
+
+impl Unsaved {
+    fn is_pressing(&self) -> bool {
+        !self.said.is_empty() || !self.gone.is_empty()
     }
 }
 

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::issues::Issues;
+use super::persist::Known;
+use super::unsaved::{Marks, Row, encode};
 use super::{duration, moment};
 use crate::{
     Claim, End, Gathered, IssueKey, Other, Parcel, Pending, RouteKey, Settlement, Waiting, Word,
@@ -18,6 +22,7 @@ pub(super) struct Queues {
     claims: Claims,
     bytes: usize,
     put: u64,
+    marks: Marks,
 }
 
 /// Which words are on their way, or rest after having been given up.
@@ -26,6 +31,7 @@ pub(super) struct Claims {
     words: HashMap<(IssueKey, RouteKey), Held>,
     /// How many of them each issue has.
     issues: HashMap<IssueKey, u32>,
+    marks: Marks,
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +57,18 @@ struct Stored {
     payload: Arc<[u8]>,
 }
 
-#[derive(Debug)]
-struct Held {
+/// A message as a file keeps it; its robot and id are its name there.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StoredRow {
+    order: Order,
+    word: Option<Word>,
+    late_after: Duration,
+    gather_until: Option<u64>,
+    payload: Vec<u8>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Held {
     /// Robots that have not settled it.
     left: usize,
     is_told: bool,
@@ -76,8 +92,10 @@ impl Queues {
             let queue = self.robots.entry(robot.as_str().into()).or_default();
             if is_full || queue.len() >= outbox::PARCELS {
                 queue.missed += 1;
+                self.marks.mark(|| Row::Missed(robot.as_str().into()));
                 continue;
             }
+            self.marks.mark(|| parcel_row(robot, parcel.id));
             self.put += 1;
             self.bytes += payload.len();
             let stored = Stored {
@@ -146,6 +164,7 @@ impl Queues {
             if let Some((order, mut stored)) = stored {
                 stored.gather_until = Some(until);
                 queue.add(order, stored);
+                self.marks.mark(|| parcel_row(robot, id));
             }
         }
     }
@@ -189,6 +208,7 @@ impl Queues {
         now: u64,
     ) -> Option<Word> {
         let stored = self.robots.get_mut(robot)?.remove(settlement.id)?;
+        self.marks.mark(|| parcel_row(robot, settlement.id));
         self.bytes -= stored.payload.len();
         let word = stored.word?;
         self.claims
@@ -199,15 +219,17 @@ impl Queues {
     pub(super) fn forget_missed(&mut self, robot: &str, missed: u64) {
         if let Some(queue) = self.robots.get_mut(robot) {
             queue.missed = queue.missed.saturating_sub(missed);
+            self.marks.mark(|| Row::Missed(robot.into()));
         }
     }
 
     /// Drops what was put or gathered for a moment before `stale`, and forgets rests that are over.
     pub(super) fn expire(&mut self, stale: u64, now: u64) -> usize {
         let mut gone = 0;
-        for queue in self.robots.values_mut() {
+        for (robot, queue) in &mut self.robots {
             for stored in queue.take_stale(stale) {
                 gone += 1;
+                self.marks.mark(|| parcel_row(robot, &stored.id));
                 self.bytes -= stored.payload.len();
                 if let Some(word) = stored.word {
                     let rest = Duration::ZERO;
@@ -217,6 +239,97 @@ impl Queues {
         }
         self.claims.forget_rested(now);
         gone
+    }
+
+    /// Starts to mark what a file does not know.
+    pub(super) fn mark(&mut self, known: Known) {
+        self.marks.switch_on();
+        self.claims.marks.switch_on();
+        if known == Known::Everything {
+            return;
+        }
+        for (robot, queue) in &self.robots {
+            self.marks.mark(|| Row::Missed(robot.clone()));
+            for id in queue.ids.keys() {
+                self.marks.mark(|| parcel_row(robot, id));
+            }
+        }
+        for (issue, route) in self.claims.words.keys() {
+            self.claims.marks.mark(|| Row::Claim(*issue, *route));
+        }
+    }
+
+    pub(super) fn stop_marking(&mut self) {
+        self.marks.switch_off();
+        self.claims.marks.switch_off();
+    }
+
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.marks.has_any() || self.claims.marks.has_any()
+    }
+
+    /// Returns each row that changed and what it holds now; `None` when it is gone.
+    pub(super) fn take_unsaved(&mut self) -> Vec<(Row, Option<Vec<u8>>)> {
+        let rows = self
+            .marks
+            .take()
+            .into_iter()
+            .chain(self.claims.marks.take());
+        let rows: Vec<Row> = rows.collect();
+        rows.into_iter()
+            .map(|row| {
+                let value = self.row(&row);
+                (row, value)
+            })
+            .collect()
+    }
+
+    pub(super) fn restore_parcel(&mut self, robot: &str, id: &str, row: StoredRow) {
+        self.put = self.put.max(row.order.2);
+        self.bytes += row.payload.len();
+        let stored = Stored {
+            id: id.into(),
+            word: row.word,
+            late_after: row.late_after,
+            gather_until: row.gather_until,
+            payload: row.payload.into(),
+        };
+        self.robots
+            .entry(robot.into())
+            .or_default()
+            .add(row.order, stored);
+    }
+
+    pub(super) fn restore_missed(&mut self, robot: &str, missed: u64) {
+        self.robots.entry(robot.into()).or_default().missed = missed;
+    }
+
+    pub(super) fn restore_claim(&mut self, issue: IssueKey, route: RouteKey, held: Held) {
+        self.claims.insert((issue, route), held);
+    }
+
+    fn row(&self, row: &Row) -> Option<Vec<u8>> {
+        match row {
+            Row::Parcel(robot, id) => {
+                let queue = self.robots.get(robot)?;
+                let order = queue.ids.get(&**id)?;
+                let stored = queue.alone.get(order);
+                let stored = stored.or_else(|| queue.gathered.get(order))?;
+                encode(&StoredRow {
+                    order: *order,
+                    word: stored.word,
+                    late_after: stored.late_after,
+                    gather_until: stored.gather_until,
+                    payload: stored.payload.to_vec(),
+                })
+            }
+            Row::Missed(robot) => {
+                let missed = self.robots.get(robot)?.missed;
+                (missed > 0).then(|| encode(&missed)).flatten()
+            }
+            Row::Claim(issue, route) => encode(self.claims.words.get(&(*issue, *route))?),
+            Row::Budget(_) | Row::Report(_) | Row::Mute(_) | Row::Kept(_) => None,
+        }
     }
 
     fn queue(&self, robot: &str) -> Option<&Queue> {
@@ -286,9 +399,13 @@ impl Claims {
             is_told: false,
             rests_until: 0,
         };
-        let before = self.words.insert((word.issue, word.route), held);
-        if before.is_none() {
-            *self.issues.entry(word.issue).or_default() += 1;
+        self.insert((word.issue, word.route), held);
+    }
+
+    fn insert(&mut self, word: (IssueKey, RouteKey), held: Held) {
+        self.marks.mark(|| Row::Claim(word.0, word.1));
+        if self.words.insert(word, held).is_none() {
+            *self.issues.entry(word.0).or_default() += 1;
         }
     }
 
@@ -297,6 +414,7 @@ impl Claims {
         let Some(held) = self.words.get_mut(&(word.issue, word.route)) else {
             return false;
         };
+        self.marks.mark(|| Row::Claim(word.issue, word.route));
         held.left = held.left.saturating_sub(1);
         let is_told = matches!(end, End::Told { .. });
         let is_first = is_told && !held.is_told;
@@ -322,6 +440,7 @@ impl Claims {
     }
 
     fn release(&mut self, word: &(IssueKey, RouteKey)) {
+        self.marks.mark(|| Row::Claim(word.0, word.1));
         self.words.remove(word);
         if let Some(count) = self.issues.get_mut(&word.0) {
             *count -= 1;
@@ -344,6 +463,10 @@ fn waiting(order: &Order, stored: &Stored, issues: &Issues) -> Waiting {
             .word
             .and_then(|word| issues.tally(&word.issue, word.route)),
     }
+}
+
+fn parcel_row(robot: &str, id: &str) -> Row {
+    Row::Parcel(robot.into(), id.into())
 }
 
 /// Comes after every order.

@@ -1,14 +1,18 @@
 //! One issue in memory, packed: two hundred thousand of them are kept.
 
+use serde::{Deserialize, Serialize};
+
 use super::moment;
 use super::routes::RouteRecord;
 use super::users::Users;
 use crate::{Issue, IssueKey, RouteKey, Sighting, Tally};
 
 /// One issue; times in milliseconds.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) key: IssueKey,
+    /// The hashes besides the key's that lead to it, as the index names them.
+    pub(super) aliases: Option<Box<[u64]>>,
     title: Box<str>,
     /// All zero when there is none.
     last_event: [u8; 16],
@@ -27,6 +31,7 @@ impl Record {
     pub(super) fn new(key: IssueKey, route: RouteKey, now: u64) -> Self {
         Self {
             key,
+            aliases: None,
             title: Box::default(),
             last_event: [0; 16],
             events: 0,
@@ -49,6 +54,16 @@ impl Record {
             self.title = title.into();
         }
         self.last_event = sighting.event_id.unwrap_or(self.last_event);
+    }
+
+    /// Notes another hash that leads to it; beyond [`ALIASES`] the oldest ones are looked up no more after a restart.
+    pub(super) fn alias(&mut self, short: u64) {
+        let mut aliases = std::mem::take(&mut self.aliases).map_or_else(Vec::new, Vec::from);
+        if aliases.len() >= ALIASES {
+            aliases.remove(0);
+        }
+        aliases.push(short);
+        self.aliases = Some(aliases.into());
     }
 
     pub(super) fn routes(&self) -> impl Iterator<Item = &RouteRecord> {
@@ -116,6 +131,9 @@ impl Record {
 fn cut(title: &str) -> &str {
     &title[..title.floor_char_boundary(Issue::TITLE)]
 }
+
+/// Hashes kept of one issue besides the first.
+const ALIASES: usize = 32;
 
 /// Routes of one issue told apart besides the first one.
 const ROUTES: usize = 31;

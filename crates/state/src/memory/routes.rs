@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{duration, moment};
 use crate::{IssueRoute, RouteKey, RouteSeen, Said, Watch, Window, Word};
 
 /// One issue on one route; times in milliseconds.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RouteRecord {
     pub(super) route: RouteKey,
     /// The hash of the first release seen; 0 is none.
@@ -22,7 +24,7 @@ pub(super) struct RouteRecord {
 }
 
 /// What few issues have: several events within a window, several releases.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Recent {
     /// Events before the last one, oldest first.
     events: VecDeque<u64>,

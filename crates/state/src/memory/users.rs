@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Seen;
 
 /// Hashes of users: none, one, or a set.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Users {
     first: u64,
     #[expect(

@@ -15,10 +15,10 @@ use crate::{
     Window, Word,
 };
 
-/// Makes one test of each claim, so that a failure names the claim.
-macro_rules! conformance_tests {
-    ($fresh:expr) => {
-        $crate::conformance::each_claim!($fresh;
+/// Hands every claim to a macro, after its first argument.
+macro_rules! all_claims {
+    ($each:ident, $fresh:expr) => {
+        $each! { $fresh;
             issues: counts_an_event_id_once, events_without_an_id_all_count, any_known_hash_names_the_issue,
                 two_known_issues_stay_two, projects_are_apart, counts_distinct_users, keeps_what_lists_show,
                 each_route_counts_for_itself, an_event_counts_on_every_route_it_takes, a_threshold_counts_a_sliding_window,
@@ -37,7 +37,15 @@ macro_rules! conformance_tests {
                 callers_with_different_budgets_share_a_bucket, a_closed_bucket_grants_nothing, keeps_the_last_verdict_of_each,
                 keeps_mutes_until_they_end, keeps_every_kind_of_mute, unmutes, keeps_no_more_mutes_than_it_may,
                 keeps_the_first_value_of_a_name;
-        );
+        }
+    };
+}
+
+/// Makes one test of each claim, so that a failure names the claim.
+macro_rules! conformance_tests {
+    ($fresh:expr) => {
+        use $crate::conformance::each_claim;
+        $crate::conformance::all_claims!(each_claim, $fresh);
     };
 }
 
@@ -53,7 +61,7 @@ macro_rules! each_claim {
     };
 }
 
-pub(crate) use {conformance_tests, each_claim};
+pub(crate) use {all_claims, conformance_tests, each_claim};
 
 /// Observes one event of an issue named by one letter, on the first route.
 pub(crate) async fn see(store: &dyn Store, hash: u8, event: u8, now: u64) -> Seen {

@@ -6,11 +6,13 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod fallback;
 pub mod file;
 pub mod issue;
 pub mod memory;
 pub mod mute;
 pub mod outbox;
+pub mod redis;
 pub mod robot;
 
 use std::path::PathBuf;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 
+pub use crate::fallback::Fallback;
 pub use crate::file::File;
 pub use crate::issue::{
     Expired, Issue, IssueHash, IssueKey, IssueRoute, Quiet, RouteKey, RouteSeen, Said, Seen,
@@ -28,6 +31,7 @@ pub use crate::mute::{Mute, Scope};
 pub use crate::outbox::{
     Claim, End, Gathered, Other, Parcel, Pending, Settlement, Tally, Waiting, Word,
 };
+pub use crate::redis::{Redis, RedisConfig};
 pub use crate::robot::{Report, Take};
 
 /// What we have seen and said.

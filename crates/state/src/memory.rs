@@ -9,6 +9,7 @@ mod persist;
 mod queues;
 mod record;
 mod routes;
+mod shadow;
 mod unsaved;
 mod users;
 
@@ -24,8 +25,10 @@ use self::budget::Budget;
 use self::event_ids::EventIds;
 pub(crate) use self::event_ids::MOST as EVENT_IDS;
 use self::issues::Issues;
+pub(crate) use self::issues::release_hash;
 pub(crate) use self::persist::{Kept, Known};
 use self::queues::Queues;
+pub(crate) use self::record::cut;
 pub(crate) use self::unsaved::Batch;
 use self::unsaved::{Marks, Row};
 use crate::{
@@ -391,16 +394,16 @@ impl Inner {
 }
 
 /// Milliseconds since 1970.
-fn millis(at: SystemTime) -> u64 {
+pub(crate) fn millis(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, duration)
 }
 
-fn duration(duration: Duration) -> u64 {
+pub(crate) fn duration(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(LATEST)
 }
 
-fn moment(millis: u64) -> SystemTime {
+pub(crate) fn moment(millis: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis.min(LATEST))
 }
 
@@ -413,7 +416,7 @@ pub(crate) fn user_hash(user: &str) -> u64 {
 }
 
 /// Half of an id or hash, mixed from both halves.
-fn folded(id: [u8; 16]) -> u64 {
+pub(crate) fn folded(id: [u8; 16]) -> u64 {
     let number = u128::from_be_bytes(id);
     let (high, low) = ((number >> 64) as u64, number as u64);
     high.wrapping_mul(MIXER) ^ low

@@ -38,6 +38,10 @@ impl Budget {
         };
     }
 
+    pub(super) fn taken(&self) -> impl Iterator<Item = u64> {
+        self.taken.iter().copied()
+    }
+
     pub(super) fn is_idle(&self, now: u64) -> bool {
         now >= self.closed_until && self.taken.back().is_none_or(|at| is_past(*at, now))
     }

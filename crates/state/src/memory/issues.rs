@@ -106,6 +106,35 @@ impl Issues {
         }
     }
 
+    /// Takes over what another store knows of an issue; returns the words that only this one knows of.
+    pub(super) fn learn(&mut self, seen: &Seen) -> Vec<(RouteKey, Said)> {
+        let Some(at) = self.find_at(&seen.issue) else {
+            return Vec::new();
+        };
+        let record = &mut self.slots[at as usize].record;
+        record.events = record.events.max(seen.events);
+        record.first_seen = record.first_seen.min(super::millis(seen.first_seen));
+        let routes = seen.routes.iter();
+        routes
+            .filter_map(|there| {
+                let newer = record.route_mut(there.route).learn(there);
+                newer.map(|said| (there.route, said))
+            })
+            .collect()
+    }
+
+    pub(super) fn said_since(&self, since: u64) -> Vec<(IssueKey, RouteKey, Said)> {
+        let live = self.slots.iter().filter(|slot| !slot.is_free);
+        let routes = live.flat_map(|slot| {
+            let routes = slot.record.routes();
+            routes.map(|route| (slot.record.key, route.route, route.said()))
+        });
+        routes
+            .filter_map(|(key, route, said)| Some((key, route, said?)))
+            .filter(|(_, _, said)| super::millis(said.at) >= since)
+            .collect()
+    }
+
     pub(super) fn tally(&self, key: &IssueKey, route: RouteKey) -> Option<Tally> {
         Some(self.find(key)?.tally(route))
     }
@@ -449,7 +478,7 @@ fn short(project: u64, hash: &IssueHash) -> u64 {
 }
 
 /// FNV-1a, never zero.
-fn release_hash(release: &str) -> u32 {
+pub(crate) fn release_hash(release: &str) -> u32 {
     let hash = release.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });

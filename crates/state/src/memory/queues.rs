@@ -1,14 +1,16 @@
 //! The outbox in memory: one queue per robot, and which words are on their way.
 
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::rows::StoredRow;
 use super::issues::Issues;
-use super::persist::Known;
-use super::unsaved::{Marks, Row, encode};
+use super::unsaved::{Marks, Row};
 use super::{duration, moment};
 use crate::{
     Claim, End, Gathered, IssueKey, Other, Parcel, Pending, RouteKey, Settlement, Waiting, Word,
@@ -57,18 +59,8 @@ struct Stored {
     payload: Arc<[u8]>,
 }
 
-/// A message as a file keeps it; its robot and id are its name there.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct StoredRow {
-    order: Order,
-    word: Option<Word>,
-    late_after: Duration,
-    gather_until: Option<u64>,
-    payload: Vec<u8>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Held {
+pub(in crate::memory) struct Held {
     /// Robots that have not settled it.
     left: usize,
     is_told: bool,
@@ -241,97 +233,6 @@ impl Queues {
         gone
     }
 
-    /// Starts to mark what a file does not know.
-    pub(super) fn mark(&mut self, known: Known) {
-        self.marks.switch_on();
-        self.claims.marks.switch_on();
-        if known == Known::Everything {
-            return;
-        }
-        for (robot, queue) in &self.robots {
-            self.marks.mark(|| Row::Missed(robot.clone()));
-            for id in queue.ids.keys() {
-                self.marks.mark(|| parcel_row(robot, id));
-            }
-        }
-        for (issue, route) in self.claims.words.keys() {
-            self.claims.marks.mark(|| Row::Claim(*issue, *route));
-        }
-    }
-
-    pub(super) fn stop_marking(&mut self) {
-        self.marks.switch_off();
-        self.claims.marks.switch_off();
-    }
-
-    pub(super) fn has_unsaved(&self) -> bool {
-        self.marks.has_any() || self.claims.marks.has_any()
-    }
-
-    /// Returns each row that changed and what it holds now; `None` when it is gone.
-    pub(super) fn take_unsaved(&mut self) -> Vec<(Row, Option<Vec<u8>>)> {
-        let rows = self
-            .marks
-            .take()
-            .into_iter()
-            .chain(self.claims.marks.take());
-        let rows: Vec<Row> = rows.collect();
-        rows.into_iter()
-            .map(|row| {
-                let value = self.row(&row);
-                (row, value)
-            })
-            .collect()
-    }
-
-    pub(super) fn restore_parcel(&mut self, robot: &str, id: &str, row: StoredRow) {
-        self.put = self.put.max(row.order.2);
-        self.bytes += row.payload.len();
-        let stored = Stored {
-            id: id.into(),
-            word: row.word,
-            late_after: row.late_after,
-            gather_until: row.gather_until,
-            payload: row.payload.into(),
-        };
-        self.robots
-            .entry(robot.into())
-            .or_default()
-            .add(row.order, stored);
-    }
-
-    pub(super) fn restore_missed(&mut self, robot: &str, missed: u64) {
-        self.robots.entry(robot.into()).or_default().missed = missed;
-    }
-
-    pub(super) fn restore_claim(&mut self, issue: IssueKey, route: RouteKey, held: Held) {
-        self.claims.insert((issue, route), held);
-    }
-
-    fn row(&self, row: &Row) -> Option<Vec<u8>> {
-        match row {
-            Row::Parcel(robot, id) => {
-                let queue = self.robots.get(robot)?;
-                let order = queue.ids.get(&**id)?;
-                let stored = queue.alone.get(order);
-                let stored = stored.or_else(|| queue.gathered.get(order))?;
-                encode(&StoredRow {
-                    order: *order,
-                    word: stored.word,
-                    late_after: stored.late_after,
-                    gather_until: stored.gather_until,
-                    payload: stored.payload.to_vec(),
-                })
-            }
-            Row::Missed(robot) => {
-                let missed = self.robots.get(robot)?.missed;
-                (missed > 0).then(|| encode(&missed)).flatten()
-            }
-            Row::Claim(issue, route) => encode(self.claims.words.get(&(*issue, *route))?),
-            Row::Budget(_) | Row::Report(_) | Row::Mute(_) | Row::Kept(_) => None,
-        }
-    }
-
     fn queue(&self, robot: &str) -> Option<&Queue> {
         self.robots.get(robot)
     }
@@ -391,6 +292,11 @@ impl Claims {
 
     pub(super) fn is_claimed_anywhere(&self, issue: &IssueKey) -> bool {
         self.issues.contains_key(issue)
+    }
+
+    fn is_told(&self, word: &Word) -> bool {
+        let held = self.words.get(&(word.issue, word.route));
+        held.is_some_and(|held| held.is_told)
     }
 
     fn hold(&mut self, word: &Word, robots: usize) {

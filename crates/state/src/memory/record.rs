@@ -128,7 +128,7 @@ impl Record {
 }
 
 /// Cuts a title to what is kept of it, on a character boundary.
-fn cut(title: &str) -> &str {
+pub(crate) fn cut(title: &str) -> &str {
     &title[..title.floor_char_boundary(Issue::TITLE)]
 }
 

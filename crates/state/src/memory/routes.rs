@@ -119,6 +119,22 @@ impl RouteRecord {
         self.since_said = self.since_said.saturating_sub(events);
     }
 
+    /// Takes over what another store knows; returns the last word when that store does not know of it.
+    pub(super) fn learn(&mut self, there: &RouteSeen) -> Option<Said> {
+        self.since_said = there.events_since_said;
+        let said = there.said;
+        let newer = self
+            .said()
+            .filter(|here| said.is_none_or(|said| said.at < here.at));
+        if let (None, Some(said)) = (newer, said) {
+            self.said_at = super::millis(said.at);
+            self.silence = duration(said.silence);
+            self.is_burst_told = said.is_burst_told;
+            self.is_stopped = said.is_stopped;
+        }
+        newer
+    }
+
     pub(super) fn listed(&self) -> IssueRoute {
         IssueRoute {
             route: self.route,

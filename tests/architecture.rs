@@ -143,7 +143,7 @@ const OWNERS: [(&str, &[&str]); 21] = [
     ("brotli-decompressor", &["event"]),
     ("clap", &["cli"]),
     ("flate2", &["event", "testkit"]),
-    ("hmac", &["dingtalk", "testkit"]),
+    ("hmac", &["alert", "dingtalk", "testkit"]),
     ("hyper", &["proxy", "admin", "testkit"]),
     ("hyper-util", &["proxy", "admin", "testkit"]),
     ("md-5", &["grouping"]),

@@ -35,6 +35,85 @@ fn check_accepts_the_shipped_file() {
 }
 
 #[test]
+fn check_prints_the_route_tree() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("proxy.toml");
+    std::fs::write(&config, ROUTES).unwrap();
+
+    let output = notice(&["check", "--config", path(&config)]);
+
+    let said = text(&output.stdout);
+    let expected = r#"routes
+  alert → dev; speaks at 1 in 1m; repeats after 1h, growing ×2 to 1d; burst 100 in 1m; regression after 7d; digest 5m
+    production: environment = "prod*"; → oncall; mentions 13800000000
+      level = "fatal": repeats after 10m, growing ×2 to 1d; mentions everyone
+    nights: tag.team = ["night", "!batch"]; speaks at 5 users in 1h; active 22:00-06:00 (UTC); continues
+  level ≥ error
+  mute title = "*ECONNRESET*"; known
+robots
+"#;
+    assert!(said.contains(expected), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn render_tells_which_route_an_event_takes_and_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, event) = (
+        directory.path().join("proxy.toml"),
+        directory.path().join("event.json"),
+    );
+    std::fs::write(&config, ROUTES).unwrap();
+    let body = r#"{"level":"fatal","environment":"production","message":"disk full","tags":{"owner":"alice"}}"#;
+    std::fs::write(&event, body).unwrap();
+
+    let shown = notice(&["render", "--config", path(&config), path(&event)]);
+    let json = notice(&["render", "--json", "--config", path(&config), path(&event)]);
+
+    let said = text(&shown.stdout);
+    let expected = r#"  route     alert → production → level = "fatal"
+      alert: matches
+        production: matches
+          environment = "prod*": holds, found production
+          level = "fatal": takes it
+            level = "fatal": holds, found fatal
+"#;
+    assert!(said.contains(expected), "{said}");
+    let line: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        line["route"],
+        serde_json::json!(["alert", "production", "level = \"fatal\""])
+    );
+    let message = &line["messages"][0];
+    assert_eq!(message["robot"], "oncall");
+    assert_eq!(message["body"]["at"]["isAtAll"], true);
+    assert_eq!(
+        message["body"]["at"]["atMobiles"],
+        serde_json::json!(["13900000000"])
+    );
+}
+
+#[test]
+fn render_says_that_a_mute_keeps_an_event_silent() {
+    let directory = tempfile::tempdir().unwrap();
+    let (config, event) = (
+        directory.path().join("proxy.toml"),
+        directory.path().join("event.json"),
+    );
+    std::fs::write(&config, ROUTES).unwrap();
+    std::fs::write(&event, r#"{"message":"read ECONNRESET"}"#).unwrap();
+
+    let shown = notice(&["render", "--config", path(&config), path(&event)]);
+
+    let said = text(&shown.stdout);
+    assert!(
+        said.contains("  message   none: muted by proxy.toml: known"),
+        "{said}"
+    );
+}
+
+#[test]
 fn run_refuses_a_wrong_configuration_with_2() {
     let output = notice(&["run", "--config", shipped(), "--upstream", "nonsense"]);
 
@@ -332,6 +411,39 @@ fn run_takes_all_the_descriptors_it_may() {
 }
 
 /// Asks for the counters until they hold a line: the last of them is counted after the robot has answered.
+/// Two robots, three routes, a mute and an owner.
+const ROUTES: &str = r#"
+[upstream]
+url = "https://sentry.example.com"
+[robot.dev]
+webhook = "token1"
+[robot.oncall]
+webhook = "token2"
+[alert]
+robot = "dev"
+[[alert.route]]
+name = "production"
+match = { environment = "prod*" }
+robot = "oncall"
+mention = { mobiles = ["13800000000"] }
+[[alert.route.route]]
+match = { level = "fatal" }
+repeat = "10m"
+mention = { all = true }
+[[alert.route]]
+name = "nights"
+match = { tag.team = ["night", "!batch"] }
+threshold = "5 users in 1h"
+active = ["22:00-06:00"]
+timezone = "UTC"
+continue = true
+[[mute]]
+match = { title = "*ECONNRESET*" }
+comment = "known"
+[people]
+alice = "13900000000"
+"#;
+
 async fn metrics_with(admin: &str, line: &str) -> String {
     let asking = async {
         loop {

@@ -126,6 +126,24 @@ async fn errors_alert_while_sentry_is_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_comes_again_by_its_id_alerts_once() {
+    let stage = Stage::start("").await;
+    let body = r#"{"event_id":"9f3c2d1a00004000800000000000beef","message":"boom"}"#;
+    let request = SdkRequest::new("POST", "/api/1/store/").body(body);
+    stage.sentry.listen(Listening::Refusing).await.unwrap();
+
+    let down = stage.send(&request).await;
+    stage.robots.wait_for(1, PATIENCE).await.unwrap();
+    stage.sentry.listen(Listening::Serving).await.unwrap();
+    let up = stage.send(&request).await;
+
+    let line = "sentry_notice_events_total{outcome=\"held_duplicate\"} 1";
+    stage.wait_for_count(line).await;
+    assert_eq!((down, up), (503, 200));
+    assert_eq!(stage.robots.messages().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_robot_does_not_hold_up_forwarding() {
     let stage = Stage::start("").await;
     stage.robots.script().always(Behaviour::hang());

@@ -58,16 +58,15 @@ impl RobotRow {
     fn of(robot: alert::RobotHealth) -> Self {
         let last = match robot.last {
             None => "nothing sent yet".to_owned(),
-            Some((at, Ok(()))) => format!("delivered at {}", time(at)),
-            Some((at, Err(failure))) => {
-                format!(
-                    "refused at {}: {}: {} — {}",
-                    time(at),
-                    failure.reason,
-                    failure.detail,
-                    failure.hint
-                )
-            }
+            Some(report) => match report.reason {
+                None => format!("delivered at {}", time(report.at)),
+                Some(reason) => format!(
+                    "refused at {}: {reason}: {} — {}",
+                    time(report.at),
+                    report.detail,
+                    report.hint
+                ),
+            },
         };
         Self {
             name: robot.name,

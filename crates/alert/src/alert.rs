@@ -1,35 +1,26 @@
 //! What is to be said: one alert with every fact a card may show, owned, independent of any robot's format.
+//!
+//! It is kept in the outbox as JSON: a field that comes later needs `#[serde(default)]`.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use event::endpoint::ProjectId;
 use event::model::{Event, EventId, EventKind, Frame, Level, LogEntry, Text, User};
 use event::title::{self, Metadata};
-use state::IssueKey;
+use serde::{Deserialize, Serialize};
+use state::{Issue, IssueKey, Tally};
 
 use crate::decide::Reason;
-use crate::{Config, Sight};
-
-/// A message for a robot.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Message {
-    /// A word about one issue.
-    Alert(Box<Alert>),
-    /// The card that `send-test` sends, to show that the way is open.
-    Test {
-        /// The robot's name in the config.
-        robot: String,
-        /// When it was asked for.
-        at: SystemTime,
-    },
-}
+use crate::rule::Counted;
+use crate::{Config, Mention, Sight, stored};
 
 /// A word about one issue.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// Stays the same over retries of this alert, so that a receiver can drop repeats.
     pub id: String,
     /// Which issue.
+    #[serde(with = "stored::as_text")]
     pub issue: IssueKey,
     /// Why it is said now.
     pub reason: Reason,
@@ -41,20 +32,30 @@ pub struct Alert {
     pub links: Links,
     /// The path of route names that led to the robot, root first.
     pub route: Vec<String>,
+    /// Whom the route mentions instead of those whom the robot mentions; `None` leaves it to the robot.
+    #[serde(default)]
+    pub mention: Option<Mention>,
+    /// The owners that the event's tag names; mentioned besides the others.
+    #[serde(default)]
+    pub owners: Mention,
 }
 
 /// What happened: the facts of one event.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subject {
     /// The numeric project id of the DSN.
+    #[serde(with = "stored::as_text")]
     pub project: ProjectId,
     /// The project's name from the config.
     pub project_name: Option<String>,
     /// The event's id.
+    #[serde(with = "stored::event_id")]
     pub event_id: Option<EventId>,
     /// What kind of event it is.
+    #[serde(with = "stored::kind")]
     pub kind: EventKind,
     /// How bad it is.
+    #[serde(with = "stored::level")]
     pub level: Level,
     /// Sentry's title of the issue.
     pub title: String,
@@ -101,7 +102,7 @@ pub struct Subject {
 }
 
 /// Where an event crashed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Location {
     /// File name or path as the SDK sent it.
     pub filename: String,
@@ -114,7 +115,7 @@ pub struct Location {
 }
 
 /// One exception that caused another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     /// Its type.
     pub ty: Option<String>,
@@ -123,7 +124,7 @@ pub struct Cause {
 }
 
 /// Who was affected, unmasked: a card must mask it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Person {
     /// The application's id of the user.
     pub id: Option<String>,
@@ -136,29 +137,61 @@ pub struct Person {
 }
 
 /// How often an issue was seen, to how many users, and since when.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Events since `first_seen`.
     pub events: u64,
-    /// Events since the last word, this one included.
+    /// Events on the alert's route since the last word, this one included.
     pub events_since_said: u64,
     /// Distinct users since `first_seen`.
     pub users: u64,
+    /// Whether `users` is exact; else it is a floor.
+    pub are_users_exact: bool,
     /// When this proxy saw the issue first.
     pub first_seen: SystemTime,
     /// When this proxy saw it last.
     pub last_seen: SystemTime,
     /// When the last word about it was delivered.
     pub last_said: Option<SystemTime>,
+    /// What made the threshold or the burst; `None` for other reasons.
+    pub window: Option<WindowCount>,
+    /// How long it had been quiet: before a regression, or when it stopped.
+    pub quiet: Option<Duration>,
+}
+
+/// So many within so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowCount {
+    /// How many: at least so many.
+    pub count: u16,
+    /// Of what.
+    pub of: Counted,
+    /// Within how long.
+    pub within: Duration,
 }
 
 /// Where to look further.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Links {
     /// The event in Sentry's web pages.
     pub event: Option<String>,
     /// Issues like it in Sentry's web pages.
     pub similar: Option<String>,
+    /// Signed links that mute the issue, and for how long each; none as long as nobody serves them.
+    #[serde(default)]
+    pub mutes: Vec<(Duration, String)>,
+}
+
+impl Counts {
+    /// Brings the counts up to what the store knows now.
+    pub(crate) fn refresh(&mut self, tally: &Tally) {
+        self.events = tally.events;
+        self.events_since_said = tally.events_since_said;
+        self.users = tally.users;
+        self.are_users_exact = tally.are_users_exact;
+        self.first_seen = tally.first_seen;
+        self.last_seen = tally.last_seen;
+    }
 }
 
 impl Subject {
@@ -199,6 +232,39 @@ impl Subject {
             trace_id: owned(event.trace_id.as_ref()),
             timestamp: event.timestamp,
             is_unsymbolicated: group.is_coarse(),
+        }
+    }
+
+    /// Returns the little that is known of an issue when no event of it is at hand.
+    pub(crate) fn of_issue(issue: &Issue, level: Level, config: &Config) -> Self {
+        let project = ProjectId::from(issue.key.project);
+        Self {
+            project,
+            project_name: config.project_names.get(&project).cloned(),
+            event_id: issue.last_event.map(EventId),
+            kind: EventKind::Default,
+            level,
+            title: issue.title.clone(),
+            exception_type: None,
+            value: None,
+            culprit: String::new(),
+            location: None,
+            causes: Vec::new(),
+            handled: None,
+            platform: String::new(),
+            environment: None,
+            release: None,
+            dist: None,
+            server_name: None,
+            transaction: None,
+            logger: None,
+            request_method: None,
+            request_url: None,
+            user: None,
+            tags: Vec::new(),
+            trace_id: None,
+            timestamp: None,
+            is_unsymbolicated: false,
         }
     }
 }

@@ -1,14 +1,15 @@
-//! What the operator chose: the rule, the robots, the names and links of projects.
+//! What the operator chose: what alerts, the routes, mutes, people, the names and links of projects.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use event::endpoint::ProjectId;
 use event::model::{Event, EventId, EventKind, Level};
 
-use crate::alert;
+use crate::matcher::Facts;
+use crate::mute::StandingMute;
+use crate::{People, Routes, Sight, alert};
 
 /// Everything the alert engine is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,10 +18,16 @@ pub struct Config {
     pub min_level: Level,
     /// The kinds of events that alert.
     pub kinds: Vec<Kind>,
-    /// The rule of the root route.
-    pub rule: Rule,
-    /// Names of the robots that speak; none means that alerts are decided and shown, sent nowhere.
-    pub robots: Vec<String>,
+    /// Who is told what, and when.
+    pub routes: Routes,
+    /// Mutes that stand in the file.
+    pub mutes: Vec<StandingMute>,
+    /// Who owner tags name.
+    pub people: People,
+    /// The robot that speaks about the proxy itself; `None` is none.
+    pub own_robot: Option<String>,
+    /// Where people reach the status page, without a slash at its end; `None` when nobody said.
+    pub public_url: Option<String>,
     /// What project ids are called.
     pub project_names: BTreeMap<ProjectId, String>,
     /// How links into Sentry are made.
@@ -40,13 +47,6 @@ pub enum Kind {
     CheckIn,
     /// Log entries.
     Log,
-}
-
-/// When to speak about an issue again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rule {
-    /// How long to be silent after a word about an issue.
-    pub repeat: Duration,
 }
 
 /// How links into Sentry's web pages are made.
@@ -69,9 +69,16 @@ impl Config {
         is_wanted && event.level >= self.min_level
     }
 
-    /// Returns the names of the routes that lead to the robots, root first.
-    pub fn route(&self) -> Vec<String> {
-        vec!["alert".to_owned()]
+    /// Returns what routes and mutes look at in an event.
+    pub fn facts<'e>(&'e self, sight: &Sight<'e>) -> Facts<'e> {
+        Facts {
+            project: sight.project,
+            project_name: self.project_names.get(&sight.project).map(String::as_str),
+            level: sight.event.level,
+            title: &sight.group.title,
+            culprit: &sight.group.culprit,
+            event: Some(sight.event),
+        }
     }
 }
 
@@ -104,6 +111,7 @@ impl Links {
         alert::Links {
             event: event_id.and_then(|id| fill(&self.event_url, "{event_id}", &id.to_string())),
             similar: exception_type.and_then(|ty| fill(&self.similar_url, "{type}", &encode(ty))),
+            mutes: Vec::new(),
         }
     }
 
@@ -120,18 +128,13 @@ impl Default for Config {
         Self {
             min_level: Level::Error,
             kinds: vec![Kind::Event, Kind::Security, Kind::Crash, Kind::CheckIn],
-            rule: Rule::default(),
-            robots: Vec::new(),
+            routes: Routes::default(),
+            mutes: Vec::new(),
+            people: People::default(),
+            own_robot: None,
+            public_url: None,
             project_names: BTreeMap::new(),
             links: Links::default(),
-        }
-    }
-}
-
-impl Default for Rule {
-    fn default() -> Self {
-        Self {
-            repeat: Duration::from_secs(60 * 60),
         }
     }
 }

@@ -6,6 +6,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use state::Expired;
+
 use crate::{Outcome, Reason};
 
 /// The counters of events, alerts and messages. Cheap to clone; clones share the counts.
@@ -15,6 +17,8 @@ pub struct Metrics {
     alerts: Family<ReasonLabel, Counter>,
     messages: Family<MessageLabel, Counter>,
     outbox: Gauge,
+    evicted: Counter,
+    stale: Counter,
 }
 
 impl Metrics {
@@ -40,6 +44,26 @@ impl Metrics {
             "Alerts that wait for delivery",
             self.outbox.clone(),
         );
+        registry.register(
+            "state_evicted_issues",
+            "Issues forgotten because there were too many, the ones longest unseen first",
+            self.evicted.clone(),
+        );
+        registry.register(
+            "outbox_expired",
+            "Messages dropped because they waited for a day",
+            self.stale.clone(),
+        );
+    }
+
+    /// Counts what the state had to let go.
+    pub fn count_expired(&self, expired: &Expired) {
+        self.evicted.inc_by(expired.evicted as u64);
+        self.stale.inc_by(expired.parcels as u64);
+        if expired.parcels > 0 {
+            let messages = expired.parcels;
+            tracing::error!(messages, "messages waited for a day and were dropped");
+        }
     }
 
     /// Counts the outcome of one event.
@@ -50,9 +74,6 @@ impl Metrics {
                 outcome: outcome_label,
             })
             .inc();
-        if let Outcome::Queued(reason) = outcome {
-            self.count_alert(*reason);
-        }
     }
 
     /// Returns how many events had an outcome of this name.
@@ -74,7 +95,8 @@ impl Metrics {
         self.outbox.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     }
 
-    fn count_alert(&self, reason: Reason) {
+    /// Counts one alert that the outbox has.
+    pub fn count_alert(&self, reason: Reason) {
         let label = ReasonLabel {
             reason: reason.as_str(),
         };

@@ -16,14 +16,30 @@ pub trait Notifier: Send + Sync {
     /// Returns the robot's name in the config.
     fn name(&self) -> &str;
 
-    /// Returns how many messages it may send in any 60 seconds.
-    fn budget(&self) -> u32;
+    /// Returns the ways into its chat, at least one; always the same ones in the same order.
+    fn channels(&self) -> Vec<Channel>;
 
-    /// Attempts to deliver one message. `id` stays the same over retries.
+    /// Attempts to deliver one message through one of its channels, by its place in [`Self::channels`]. `id` stays the same
+    /// over retries.
     ///
     /// # Errors
     /// [`Failure`], which says whether and when to try again.
-    async fn notify(&self, message: &Message, id: &str, now: SystemTime) -> Result<(), Failure>;
+    async fn notify(
+        &self,
+        channel: usize,
+        message: &Message,
+        id: &str,
+        now: SystemTime,
+    ) -> Result<(), Failure>;
+}
+
+/// One way into a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Channel {
+    /// Names its budget: the same for everything that sends through it, also under another robot's name. Holds no secret.
+    pub bucket: String,
+    /// Messages it may carry in any 60 seconds.
+    pub per_minute: u32,
 }
 
 /// Why a message was not delivered.
@@ -45,8 +61,10 @@ pub struct Failure {
 pub enum Retry {
     /// The fault is passing: try again after a growing pause.
     Soon,
-    /// The service closed the robot for a while: send nothing through it for this long.
+    /// The service closed the channel for a while: send nothing through it for this long.
     Paused(Duration),
-    /// It will never be accepted as it is.
+    /// The channel takes nothing until somebody mends its settings: keep everything, and ask seldom.
+    AfterRepair,
+    /// This message will never be accepted as it is; others may be.
     Never,
 }

@@ -1,311 +1,266 @@
-//! Delivers alerts: one queue and one task per robot; budget, retries, and settlement after delivery.
+//! Delivers what is to be said: one queue per robot in the state, one loop per robot that empties it.
+//!
+//! Top-down: [`Outbox::put`] keeps a message in the state; `worker` is the loop that reads, sends and settles; `plan` says
+//! what is to be sent next, and of what share of the budget; `channels` knows which of a robot's webhooks may be used;
+//! `batch` makes messages of what waits; `health` and `journal` keep what people look at.
+
+mod batch;
+mod channels;
+mod health;
+mod journal;
+mod plan;
+mod worker;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use state::{End, Settlement, Store, Take};
-use tokio::sync::mpsc;
+use event::model::Level;
+use state::{Claim, Parcel, Store, Unavailable, Word};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
-use crate::{Alert, Failure, Message, Metrics, Notifier, Retry};
+use self::worker::Worker;
+use crate::decide::Reason;
+use crate::stored::Stored;
+use crate::{Alert, Config, Metrics, Notice, Notifier};
+
+pub use self::health::{Health, RobotHealth};
+pub use self::journal::{Journal, Sent};
 
 /// The way into the outbox. Cheap to clone.
 #[derive(Clone)]
 pub struct Outbox {
-    robots: Arc<BTreeMap<String, mpsc::Sender<Delivery>>>,
-    waiting: Arc<AtomicUsize>,
     shared: Arc<Shared>,
 }
 
 /// The tasks that deliver; one per robot.
 pub struct Deliveries {
     tasks: JoinSet<()>,
-    waiting: Arc<AtomicUsize>,
-}
-
-/// What the status page shows of a robot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RobotHealth {
-    /// The robot's name in the config.
-    pub name: String,
-    /// Messages it may send in any 60 seconds.
-    pub per_minute: u32,
-    /// The newest attempt: when, and the failure if it was one.
-    pub last: Option<(SystemTime, Result<(), Failure>)>,
+    stop: watch::Sender<bool>,
+    shared: Arc<Shared>,
 }
 
 /// Reads the wall clock; an argument so that tests can run on simulated time.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-impl Outbox {
-    /// Starts one task per robot on the current runtime.
-    pub fn start(
-        robots: Vec<Arc<dyn Notifier>>,
-        store: Arc<dyn Store>,
-        metrics: Metrics,
-        clock: Clock,
-    ) -> (Self, Deliveries) {
-        let waiting = Arc::new(AtomicUsize::new(0));
-        let health = robots.iter().map(|robot| health_of(robot.as_ref()));
-        let shared = Arc::new(Shared {
-            store,
-            metrics,
-            clock,
-            health: Health(Arc::new(Mutex::new(health.collect()))),
-        });
-        let mut tasks = JoinSet::new();
-        let mut senders = BTreeMap::new();
-        for robot in robots {
-            let (sender, receiver) = mpsc::channel(QUEUE);
-            senders.insert(robot.name().to_owned(), sender);
-            let worker = Worker {
-                robot,
-                shared: Arc::clone(&shared),
-                waiting: Arc::clone(&waiting),
-            };
-            tasks.spawn(worker.run(receiver));
-        }
-        let outbox = Self {
-            robots: Arc::new(senders),
-            waiting: Arc::clone(&waiting),
-            shared,
-        };
-        (outbox, Deliveries { tasks, waiting })
-    }
-
-    /// Queues an alert that was claimed for each named robot; a robot without room is counted.
-    pub fn push(&self, alert: Alert, robots: &[String]) {
-        let alert = Arc::new(alert);
-        let permits: Vec<_> = robots
-            .iter()
-            .filter_map(|name| self.reserve(name))
-            .collect();
-        for permit in permits {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-            permit.send(Delivery(Arc::clone(&alert)));
-        }
-        self.shared
-            .metrics
-            .set_outbox(self.waiting.load(Ordering::Relaxed));
-    }
-
-    /// Takes a place in a robot's queue; a robot without room is counted, since the others may still deliver.
-    fn reserve(&self, robot: &str) -> Option<mpsc::Permit<'_, Delivery>> {
-        let place = self.robots.get(robot)?.try_reserve().ok();
-        if place.is_none() {
-            self.shared.metrics.count_message(robot, "outbox_full");
-        }
-        place
-    }
-
-    /// Returns a view of the robots' state that does not keep the outbox open.
-    pub fn health(&self) -> Health {
-        self.shared.health.clone()
-    }
+/// What an outbox rests on.
+pub struct Parts {
+    /// The robots there are.
+    pub robots: Vec<Arc<dyn Notifier>>,
+    /// Where messages are kept until they are delivered.
+    pub store: Arc<dyn Store>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What time it is.
+    pub clock: Clock,
+    /// The configuration in force.
+    pub config: watch::Receiver<Arc<Config>>,
 }
 
-/// A view of every robot's state.
-#[derive(Debug, Clone, Default)]
-pub struct Health(Arc<Mutex<Vec<RobotHealth>>>);
-
-impl Health {
-    /// Returns the state of every robot, by name.
-    pub fn robots(&self) -> Vec<RobotHealth> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<RobotHealth>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// An alert on its way into the outbox, and what its delivery means for its issue.
+#[derive(Debug, Clone)]
+pub(crate) struct Posting<'a> {
+    pub(crate) alert: Alert,
+    pub(crate) word: Word,
+    pub(crate) robots: &'a [String],
+    /// How old it may become before it goes into a digest.
+    pub(crate) late_after: Duration,
+    /// When set, it goes into the digest that is due then.
+    pub(crate) gather_until: Option<SystemTime>,
 }
-
-impl Deliveries {
-    /// Waits until every queue is empty, at most for `grace`, and returns how many deliveries were left undone.
-    ///
-    /// Every [`Outbox`] handle must have been dropped, or the queues never end.
-    pub async fn finish(mut self, grace: Duration) -> usize {
-        let deadline = Instant::now() + grace;
-        while let Ok(Some(_)) = timeout_at(deadline, self.tasks.join_next()).await {}
-        self.tasks.shutdown().await;
-        self.waiting.load(Ordering::Relaxed)
-    }
-}
-
-struct Delivery(Arc<Alert>);
 
 struct Shared {
     store: Arc<dyn Store>,
     metrics: Metrics,
     clock: Clock,
+    config: watch::Receiver<Arc<Config>>,
     health: Health,
+    journal: Journal,
+    /// Tells a robot's loop that something was put; the state tells of what others put.
+    put: BTreeMap<String, Notify>,
+    /// Names this process among its replicas.
+    holder: String,
+}
+
+impl Outbox {
+    /// Starts one loop per robot on the current runtime; what still waits in the state is delivered too.
+    pub fn start(parts: Parts) -> (Self, Deliveries) {
+        let robots = parts.robots.iter();
+        let shared = Arc::new(Shared {
+            health: Health::of(&parts.robots),
+            journal: Journal::default(),
+            put: robots
+                .map(|robot| (robot.name().to_owned(), Notify::new()))
+                .collect(),
+            holder: holder(parts.store.as_ref(), (parts.clock)()),
+            store: parts.store,
+            metrics: parts.metrics,
+            clock: parts.clock,
+            config: parts.config,
+        });
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for robot in parts.robots {
+            let worker = Worker::new(robot, Arc::clone(&shared));
+            tasks.spawn(worker.run(stopping.clone()));
+        }
+        let outbox = Self {
+            shared: Arc::clone(&shared),
+        };
+        let deliveries = Deliveries {
+            tasks,
+            stop,
+            shared,
+        };
+        (outbox, deliveries)
+    }
+
+    /// Returns a view of the robots' state.
+    pub fn health(&self) -> Health {
+        self.shared.health.clone()
+    }
+
+    /// Returns a view of the messages sent last.
+    pub fn journal(&self) -> Journal {
+        self.shared.journal.clone()
+    }
+
+    /// Lets a robot speak about the proxy itself; once per notice id, also among replicas. Of no effect when there is no
+    /// robot of this name.
+    ///
+    /// # Errors
+    /// When the state cannot be reached; trying again helps later.
+    pub async fn tell(
+        &self,
+        robot: &str,
+        notice: Notice,
+        now: SystemTime,
+    ) -> Result<(), Unavailable> {
+        self.shared.tell(robot, notice, now).await
+    }
+
+    /// Keeps an alert until it is delivered, unless somebody else says the same.
+    pub(crate) async fn put(
+        &self,
+        posting: &Posting<'_>,
+        now: SystemTime,
+    ) -> Result<Claim, Unavailable> {
+        let alert = &posting.alert;
+        let payload = match posting.robots.is_empty() {
+            true => Vec::new(),
+            false => Stored::Alert(Box::new(alert.clone())).encode(),
+        };
+        let parcel = Parcel {
+            id: &alert.id,
+            word: Some(posting.word),
+            robots: posting.robots,
+            priority: priority(alert.subject.level, alert.reason),
+            gather_until: posting.gather_until,
+            late_after: posting.late_after,
+            payload: &payload,
+        };
+        let claim = self.shared.store.claim(&parcel, now).await?;
+        if claim == Claim::Won && !posting.robots.is_empty() {
+            self.shared.metrics.count_alert(alert.reason);
+            self.shared.wake(posting.robots);
+        }
+        Ok(claim)
+    }
+}
+
+impl Deliveries {
+    /// Waits until everything that may go now is delivered, at most for `grace`, and returns how many messages still wait.
+    /// With a durable state they are delivered after the next start; else they are lost.
+    pub async fn finish(mut self, grace: Duration) -> usize {
+        let deadline = Instant::now() + grace;
+        let _ = self.stop.send(true);
+        self.shared.wake_all();
+        while let Ok(Some(_)) = timeout_at(deadline, self.tasks.join_next()).await {}
+        self.tasks.shutdown().await;
+        self.shared.waiting().await
+    }
 }
 
 impl Shared {
     fn now(&self) -> SystemTime {
         (self.clock)()
     }
-}
 
-struct Worker {
-    robot: Arc<dyn Notifier>,
-    shared: Arc<Shared>,
-    waiting: Arc<AtomicUsize>,
-}
-
-impl Worker {
-    async fn run(self, mut queue: mpsc::Receiver<Delivery>) {
-        while let Some(Delivery(alert)) = queue.recv().await {
-            let delivered = self.deliver(&alert).await;
-            self.account(delivered);
-            self.settle(&alert, delivered).await;
-        }
+    fn wake(&self, robots: &[String]) {
+        let robots = robots.iter().filter_map(|robot| self.put.get(robot));
+        robots.for_each(Notify::notify_one);
     }
 
-    /// Tries until it is delivered, refused for good, or too old; returns whether it was delivered.
-    async fn deliver(&self, alert: &Alert) -> bool {
-        let message = Arc::new(Message::Alert(Box::new(alert.clone())));
-        let deadline = Instant::now() + PATIENCE;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            self.wait_for_budget().await;
-            let wait = match self.attempt(&message, &alert.id).await {
-                Ok(()) => return true,
-                Err(Retry::Never) => return false,
-                Err(Retry::Paused(closed)) => closed,
-                Err(Retry::Soon) => pause,
-            };
-            pause = (pause * 2).min(LONGEST_PAUSE);
-            if Instant::now() + wait > deadline {
-                return false;
-            }
-            sleep(wait).await;
-        }
+    fn wake_all(&self) {
+        self.put.values().for_each(Notify::notify_one);
     }
 
-    async fn wait_for_budget(&self) {
-        let (name, budget) = (self.robot.name(), self.robot.budget());
-        loop {
-            let now = self.shared.now();
-            match self.shared.store.take(name, budget, now).await {
-                Ok(Take::Granted) => return,
-                Ok(Take::After(wait)) => sleep(wait.max(SHORTEST_WAIT)).await,
-                Err(error) => {
-                    tracing::debug!(error = %error, "cannot ask for the message budget");
-                    sleep(FIRST_PAUSE).await;
-                }
+    async fn tell(&self, robot: &str, notice: Notice, now: SystemTime) -> Result<(), Unavailable> {
+        if !self.put.contains_key(robot) {
+            return Ok(());
+        }
+        let robots = [robot.to_owned()];
+        let id = notice.id.clone();
+        let parcel = Parcel {
+            id: &id,
+            word: None,
+            robots: &robots,
+            priority: URGENT - 1,
+            gather_until: None,
+            late_after: Duration::from_secs(300),
+            payload: &Stored::Notice(Box::new(notice)).encode(),
+        };
+        self.store.claim(&parcel, now).await?;
+        self.wake(&robots);
+        Ok(())
+    }
+
+    /// Counts what waits for all robots.
+    async fn waiting(&self) -> usize {
+        let mut waiting = 0;
+        for robot in self.put.keys() {
+            if let Ok(pending) = self.store.pending(robot, 0).await {
+                waiting += pending.alone_total + pending.gathered_total;
             }
         }
-    }
-
-    async fn attempt(&self, message: &Arc<Message>, id: &str) -> Result<(), Retry> {
-        let now = self.shared.now();
-        let verdict = self.notify(message, id, now).await;
-        let result = verdict
-            .as_ref()
-            .map_or_else(|failure| failure.reason, |()| "ok");
-        self.shared.metrics.count_message(self.robot.name(), result);
-        let retry = verdict.as_ref().map_err(|failure| failure.retry).copied();
-        self.remember(now, verdict);
-        retry
-    }
-
-    /// Asks the robot in a task of its own, so that a panic over one message ends with that message.
-    async fn notify(
-        &self,
-        message: &Arc<Message>,
-        id: &str,
-        now: SystemTime,
-    ) -> Result<(), Failure> {
-        let (robot, message, id) = (Arc::clone(&self.robot), Arc::clone(message), id.to_owned());
-        let asked = tokio::spawn(async move { robot.notify(&message, &id, now).await });
-        asked.await.unwrap_or_else(|error| {
-            Err(Failure {
-                reason: "panicked",
-                detail: error.to_string(),
-                hint: "this is a fault of sentry-notice; please report it",
-                retry: Retry::Never,
-            })
-        })
-    }
-
-    /// Keeps the verdict for the status page; logs it when it differs from the one before.
-    fn remember(&self, now: SystemTime, verdict: Result<(), Failure>) {
-        let mut health = self.shared.health.lock();
-        let Some(robot) = health
-            .iter_mut()
-            .find(|robot| robot.name == self.robot.name())
-        else {
-            return;
-        };
-        let before = robot.last.as_ref().map(|(_, verdict)| reason(verdict));
-        if let Err(failure) = &verdict
-            && before != Some(Some(failure.reason))
-        {
-            tracing::warn!(
-                robot = robot.name,
-                reason = failure.reason,
-                detail = failure.detail,
-                hint = failure.hint,
-                "robot did not take a message"
-            );
-        }
-        if verdict.is_ok() && before.flatten().is_some() {
-            tracing::info!(robot = robot.name, "robot takes messages again");
-        }
-        robot.last = Some((now, verdict));
-    }
-
-    fn account(&self, delivered: bool) {
-        let waiting = self.waiting.fetch_sub(1, Ordering::Relaxed) - 1;
-        self.shared.metrics.set_outbox(waiting);
-        if !delivered {
-            tracing::error!(robot = self.robot.name(), "gave up on an alert");
-            self.shared
-                .metrics
-                .count_message(self.robot.name(), "given_up");
-        }
-    }
-
-    async fn settle(&self, alert: &Alert, delivered: bool) {
-        let events = alert.counts.events_since_said;
-        let rest = Duration::ZERO;
-        let end = match delivered {
-            true => End::Told { events },
-            false => End::GivenUp { rest },
-        };
-        let settlement = Settlement { id: &alert.id, end };
-        let settled = self
-            .shared
-            .store
-            .settle(self.robot.name(), &[settlement], 0, self.shared.now())
-            .await;
-        if let Err(error) = settled {
-            tracing::warn!(error = %error, "cannot note that an alert was said; it may be said again");
-        }
+        waiting
     }
 }
 
-fn health_of(robot: &dyn Notifier) -> RobotHealth {
-    RobotHealth {
-        name: robot.name().to_owned(),
-        per_minute: robot.budget(),
-        last: None,
+/// Smaller is sooner: fatal before error, first words before others; that something has stopped comes last.
+fn priority(level: Level, reason: Reason) -> u8 {
+    let level = match level {
+        Level::Fatal => 0,
+        Level::Error => 1,
+        Level::Warning => 2,
+        Level::Info => 3,
+        Level::Debug => 4,
+    };
+    match reason {
+        Reason::Stopped => 5 * URGENT + level,
+        Reason::FirstSeen
+        | Reason::Threshold
+        | Reason::Burst
+        | Reason::StillHappening
+        | Reason::Regression
+        | Reason::NewRelease => level * URGENT + reason.urgency(),
     }
 }
 
-fn reason(verdict: &Result<(), Failure>) -> Option<&'static str> {
-    verdict.as_ref().err().map(|failure| failure.reason)
+/// A name that no other process has; where there can be no other, always the same.
+fn holder(store: &dyn Store, now: SystemTime) -> String {
+    use std::hash::{BuildHasher, RandomState};
+    if !store.is_shared() {
+        return "the only one".to_owned();
+    }
+    let since = now
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let noise = RandomState::new().hash_one(since);
+    format!("{}-{noise:016x}", std::process::id())
 }
 
-/// Alerts one robot's queue may hold; at 18 a minute this is nearly an hour.
-const QUEUE: usize = 1_000;
-
-/// How long one alert is tried before it is given up.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
-
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+/// What has a smaller priority may use more of the budget, and waits for it instead of going into a digest.
+const URGENT: u8 = 8;

@@ -17,7 +17,7 @@ pub enum Outcome {
     AlreadyClaimed,
     /// No robot is configured for it; it is counted and shown only.
     NoRobot,
-    /// The outbox is full; the claim was given back, so that the next event of the issue tries again.
+    /// The outbox is full; the next event of the issue tries again, and the next digest counts it.
     OutboxFull,
     /// The body could not be decoded.
     Undecodable,
@@ -36,7 +36,9 @@ impl Outcome {
             Self::Queued(_) => "queued",
             Self::Held(Hold::DuplicateEvent) => "held_duplicate",
             Self::Held(Hold::Muted { .. }) => "held_muted",
+            Self::Held(Hold::BelowThreshold { .. }) => "held_threshold",
             Self::Held(Hold::RepeatWindow { .. }) => "held_repeat",
+            Self::Held(Hold::OutsideActiveHours { .. }) => "held_inactive",
             Self::NotAlertable => "not_alertable",
             Self::NotAccepted => "not_accepted",
             Self::AlreadyClaimed => "already_claimed",
@@ -46,6 +48,31 @@ impl Outcome {
             Self::Unparsable => "unparsable",
             Self::StateUnavailable => "state_unavailable",
             Self::Panicked => "panicked",
+        }
+    }
+
+    /// Returns the one of two outcomes that counts for an event that took several routes: the one more is heard of.
+    pub(crate) fn louder(one: Option<Self>, other: Self) -> Self {
+        match one {
+            Some(one) if one.loudness() >= other.loudness() => one,
+            Some(_) | None => other,
+        }
+    }
+
+    fn loudness(&self) -> u8 {
+        match self {
+            Self::Queued(_) => 5,
+            Self::OutboxFull => 4,
+            Self::AlreadyClaimed => 3,
+            Self::Held(Hold::OutsideActiveHours { .. }) => 2,
+            Self::Held(_) => 1,
+            Self::NoRobot
+            | Self::NotAlertable
+            | Self::NotAccepted
+            | Self::Undecodable
+            | Self::Unparsable
+            | Self::StateUnavailable
+            | Self::Panicked => 0,
         }
     }
 }

@@ -8,6 +8,7 @@ mod forwarding;
 mod load;
 mod problem;
 mod read;
+mod routes;
 mod secret;
 mod section;
 #[cfg(test)]

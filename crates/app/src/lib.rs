@@ -10,9 +10,18 @@ mod process;
 mod settings;
 mod shutdown;
 
+pub use alert::rule::short;
+pub use alert::{Mention, Route};
 pub use event::{Dsn, ProjectId};
 
 pub use crate::config::{Config, Loaded, Problem, Sources};
 pub use crate::process::{App, StartError, Stopped};
 pub use crate::settings::ReloadError;
 pub use crate::shutdown::{reload_signal, stop_signal};
+
+/// Returns a moment in RFC 3339, in whole seconds, UTC.
+pub fn date(moment: std::time::SystemTime) -> String {
+    jiff::Timestamp::try_from(moment)
+        .and_then(|moment| moment.round(jiff::Unit::Second))
+        .map_or_else(|_| String::from("?"), |moment| moment.to_string())
+}

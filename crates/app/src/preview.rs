@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use alert::{Alert, Counts, Message, Reason, Sight, Subject};
+use alert::engine::window_of;
+use alert::mute::standing_mute;
+use alert::{Counts, Message, Reason, Route, Sight, Subject};
 use bytes::Bytes;
 use dingtalk::RobotConfig;
 use event::model::Event;
@@ -12,6 +14,8 @@ use http::HeaderMap;
 use state::{IssueHash, IssueKey};
 
 use crate::config::Config;
+
+pub use alert::route::Step;
 
 /// One event of a file, and what it would become.
 #[derive(Debug)]
@@ -24,9 +28,13 @@ pub struct Preview {
     pub explanation: Explanation,
     /// Whether its kind and level may alert.
     pub is_alertable: bool,
-    /// Names of the route's steps, root first; empty when it does not alert.
-    pub route: Vec<String>,
-    /// The message of each robot that would speak: name and DingTalk JSON; none when it does not alert.
+    /// Names of the routes down to each that it takes, root first; none when it does not alert.
+    pub routes: Vec<Vec<String>>,
+    /// Each route that was tried, and why it was taken or not; none when it does not alert.
+    pub steps: Vec<Step>,
+    /// Which mute of the file keeps it silent.
+    pub muted_by: Option<String>,
+    /// The message of each robot that would speak: name and DingTalk JSON; none when it does not alert or is muted.
     pub messages: Vec<(String, serde_json::Value)>,
 }
 
@@ -73,39 +81,53 @@ fn preview_event(
         project,
         group: &group,
     };
-    let subject = Subject::of(&sight, &config.alert);
+    let facts = config.alert.facts(&sight);
     let is_alertable = config.alert.may_alert(event);
-    let route = if is_alertable {
-        config.alert.route()
-    } else {
-        Vec::new()
+    let (mut taken, mut steps) = (Vec::new(), Vec::new());
+    if is_alertable {
+        taken = config.alert.routes.taken_by(&facts);
+        steps = config.alert.routes.explain(&facts);
+    }
+    let muted_by = standing_mute(&config.alert.mutes, &facts, now);
+    let speaking = taken.iter().filter(|_| muted_by.is_none());
+    Preview {
+        subject: Subject::of(&sight, &config.alert),
+        explanation: grouping::explain(event, &config.grouping),
+        is_alertable,
+        routes: taken.iter().map(|route| route.path().to_vec()).collect(),
+        steps,
+        messages: speaking
+            .flat_map(|route| messages(config, &sight, route, now))
+            .collect(),
+        muted_by,
+        group: group.clone(),
+    }
+}
+
+/// Returns what each robot of a route would say on first sight.
+fn messages(
+    config: &Config,
+    sight: &Sight<'_>,
+    route: &Route,
+    now: SystemTime,
+) -> Vec<(String, serde_json::Value)> {
+    let reason = match route.rule.threshold.is_trivial() {
+        true => Reason::FirstSeen,
+        false => Reason::Threshold,
     };
-    let alert = Alert {
-        id: "preview".to_owned(),
-        issue: IssueKey::new(project.value(), IssueHash::of(&group.hashes[0])),
-        reason: Reason::FirstSeen,
-        links: config
-            .alert
-            .links
-            .of(project, event.id, subject.exception_type.as_deref()),
-        subject: subject.clone(),
-        counts: first_counts(event, now),
-        route: route.clone(),
+    let counts = Counts {
+        window: window_of(&route.rule, reason),
+        ..first_counts(sight.event, now)
     };
+    let issue = IssueKey::new(sight.project.value(), IssueHash::of(&sight.group.hashes[0]));
+    let identity = ("preview".to_owned(), issue);
+    let alert = sight.alert(&config.alert, route, reason, counts, identity);
     let message = Message::Alert(Box::new(alert));
-    let robots = config.alert.robots.iter().filter(|_| is_alertable);
-    let messages = robots
+    let robots = route.robots.iter();
+    robots
         .filter_map(|name| config.robots.get(name))
         .map(|robot| (robot.name.clone(), body(&message, robot, now)))
-        .collect();
-    Preview {
-        subject,
-        explanation: grouping::explain(event, &config.grouping),
-        group,
-        is_alertable,
-        route,
-        messages,
-    }
+        .collect()
 }
 
 fn body(message: &Message, robot: &RobotConfig, now: SystemTime) -> serde_json::Value {
@@ -120,6 +142,9 @@ fn first_counts(event: &Event<'_>, now: SystemTime) -> Counts {
         users: u64::from(event.user.as_ref().is_some_and(|user| user.key().is_some())),
         first_seen: now,
         last_seen: now,
+        are_users_exact: true,
         last_said: None,
+        window: None,
+        quiet: None,
     }
 }

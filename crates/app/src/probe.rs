@@ -5,10 +5,10 @@ use std::time::SystemTime;
 use alert::{Failure, Message, Notifier, Retry};
 use dingtalk::{HttpSettings, Robot, RobotConfig};
 
-/// Sends the test card and returns the robot's verdict.
+/// Sends the test card through each of a robot's webhooks and returns the first refusal, if there is one.
 ///
 /// # Errors
-/// When the card was not delivered: the robot's words and what can be done.
+/// When a card was not delivered: the robot's words and what can be done.
 pub async fn send_test(config: &RobotConfig) -> Result<(), Failure> {
     let now = SystemTime::now();
     crate::process::install_crypto();
@@ -25,7 +25,9 @@ pub async fn send_test(config: &RobotConfig) -> Result<(), Failure> {
     let since = now
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    robot
-        .notify(&message, &format!("test-{}", since.as_millis()), now)
-        .await
+    let id = format!("test-{}", since.as_millis());
+    for channel in 0..robot.channels().len() {
+        robot.notify(channel, &message, &id, now).await?;
+    }
+    Ok(())
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use admin::{Admin, Ready};
-use alert::outbox::Deliveries;
-use alert::{Clock, Engine, Notifier, Outbox};
+use alert::outbox::{Deliveries, Parts};
+use alert::{Engine, Notifier, Outbox};
 use dingtalk::HttpSettings;
 use prometheus_client::registry::Registry;
 use proxy::{Captures, Proxy};
@@ -14,6 +14,7 @@ use state::{Memory, Store};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
 use crate::pipeline::Pipeline;
@@ -25,6 +26,8 @@ pub struct App {
     admin: Admin,
     admin_listener: TcpListener,
     pipeline: Pipeline,
+    engine: Engine,
+    metrics: alert::Metrics,
     captures: Captures,
     deliveries: Deliveries,
     settings: Settings,
@@ -77,13 +80,17 @@ impl App {
 
         let store: Arc<dyn Store> = Arc::new(Memory::new());
         let robots = robots(&config)?;
-        let clock: Clock = Arc::new(SystemTime::now);
-        let (outbox, deliveries) =
-            Outbox::start(robots, Arc::clone(&store), alert_metrics.clone(), clock);
-        let health = outbox.health();
         let settings = Settings::new(&config);
+        let (outbox, deliveries) = Outbox::start(Parts {
+            robots,
+            store: Arc::clone(&store),
+            metrics: alert_metrics.clone(),
+            clock: Arc::new(SystemTime::now),
+            config: settings.alert(),
+        });
+        let health = outbox.health();
         let engine = Engine::new(settings.alert(), Arc::clone(&store), outbox);
-        let pipeline = Pipeline::new(settings.reading(), engine, alert_metrics);
+        let pipeline = Pipeline::new(settings.reading(), engine.clone(), alert_metrics.clone());
 
         let (tap, captures) = proxy::tap::channel(config.tee.memory);
         let proxy = Proxy::bind(config.proxy, tap, proxy_metrics)?;
@@ -105,6 +112,8 @@ impl App {
             admin,
             admin_listener,
             pipeline,
+            engine,
+            metrics: alert_metrics,
             captures,
             deliveries,
             settings,
@@ -141,7 +150,9 @@ impl App {
         let proxy = self.proxy.start()?;
         let (end, ended) = watch::channel(false);
         let ready = self.admin.ready.clone();
-        let expiry = tokio::spawn(expire(Arc::clone(&self.admin.store), self.retention));
+        let store = Arc::clone(&self.admin.store);
+        let expiry = tokio::spawn(expire(store, self.metrics, self.retention));
+        let sweeping = tokio::spawn(sweep(self.engine));
         let admin = spawn_admin(self.admin_listener, self.admin, ended);
         let mut pipeline = tokio::spawn(self.pipeline.run(self.captures));
         ready.set(true);
@@ -158,6 +169,7 @@ impl App {
         if tokio::time::timeout(grace, &mut pipeline).await.is_err() {
             pipeline.abort();
         }
+        sweeping.abort();
         let undelivered = self.deliveries.finish(grace).await;
         expiry.abort();
         let _ = end.send(true);
@@ -220,15 +232,25 @@ fn spawn_admin(
     })
 }
 
-async fn expire(store: Arc<dyn Store>, retention: Duration) {
+/// Says of issues that they have stopped, where a route wants that.
+async fn sweep(engine: Engine) {
+    let mut turns = tokio::time::interval(Duration::from_secs(10));
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        engine.sweep(SystemTime::now()).await;
+    }
+}
+
+async fn expire(store: Arc<dyn Store>, metrics: alert::Metrics, retention: Duration) {
     let mut minutes = tokio::time::interval(Duration::from_secs(60));
     loop {
         minutes.tick().await;
         let now = SystemTime::now();
         let ago = |age| now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let expired = store.expire(ago(retention), ago(STALE), now).await;
-        if let Err(error) = expired {
-            tracing::debug!(error = %error, "cannot forget old issues");
+        match store.expire(ago(retention), ago(STALE), now).await {
+            Ok(expired) => metrics.count_expired(&expired),
+            Err(error) => tracing::debug!(error = %error, "cannot forget old issues"),
         }
     }
 }

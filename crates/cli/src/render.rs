@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use app::preview::{Preview, preview};
+use app::preview::{Preview, Step, preview};
 use app::{Config, ProjectId};
 use serde_json::{Value, json};
 
@@ -91,7 +91,9 @@ fn json_line(file: &str, preview: &Preview) -> Value {
         "location": location(preview),
         "hashes": preview.group.hashes,
         "alertable": preview.is_alertable,
-        "route": preview.route,
+        "route": preview.routes.first().cloned().unwrap_or_default(),
+        "routes": preview.routes,
+        "muted_by": preview.muted_by,
         "messages": messages.map(|(robot, body)| json!({"robot": robot, "body": body})).collect::<Vec<_>>(),
     })
 }
@@ -122,13 +124,38 @@ fn print_preview(file: &str, preview: &Preview) {
         print("  alert     none: its kind or level does not alert");
         return;
     }
-    print(format!("  route     {}", preview.route.join(" → ")));
-    if preview.messages.is_empty() {
-        print("  message   none: no robot is configured");
+    for route in &preview.routes {
+        print(format!("  route     {}", route.join(" → ")));
+    }
+    preview.steps.iter().for_each(print_step);
+    match &preview.muted_by {
+        Some(by) => print(format!("  message   none: muted by {by}")),
+        None if preview.messages.is_empty() => print("  message   none: no robot is configured"),
+        None => {}
     }
     for (robot, body) in &preview.messages {
         print(format!("  message   to {robot}:"));
         print(format!("{body:#}"));
+    }
+}
+
+/// Prints a route that was tried: whether it matches, and by which of its conditions.
+fn print_step(step: &Step) {
+    let name = step.path.last().map(String::as_str).unwrap_or_default();
+    let verdict = match (step.is_match, step.is_taken) {
+        (true, true) => "takes it",
+        (true, false) => "matches",
+        (false, _) => "does not match",
+    };
+    let indent = "  ".repeat(step.path.len());
+    print(format!("    {indent}{name}: {verdict}"));
+    for (condition, found, holds) in &step.conditions {
+        let found = match found.as_slice() {
+            [] => "nothing".to_owned(),
+            found => found.join(", "),
+        };
+        let mark = if *holds { "holds" } else { "fails" };
+        print(format!("    {indent}  {condition}: {mark}, found {found}"));
     }
 }
 

@@ -4,7 +4,9 @@
 //! text, and it makes everything inert that is not ours.
 
 mod clock;
+mod digest;
 mod issue;
+mod notice;
 mod trial;
 
 use std::borrow::Cow;
@@ -58,6 +60,8 @@ pub(crate) enum Span {
     Theirs(String),
     /// Bold.
     Strong(Vec<Span>),
+    /// A way out within a row; plain text shows none.
+    Link(Link),
 }
 
 /// A labelled way out; the label is ours.
@@ -108,6 +112,8 @@ impl Card {
     pub(crate) fn of(message: &Message, robot: &RobotConfig, now: SystemTime) -> Self {
         match message {
             Message::Alert(alert) => issue::card(alert, robot, now),
+            Message::Digest(digest) => digest::card(digest, robot, now),
+            Message::Notice(notice) => notice::card(notice, robot, now),
             Message::Test { robot: name, at } => trial::card(name, *at, robot),
         }
     }
@@ -116,7 +122,8 @@ impl Card {
     pub(crate) fn reduced(message: &Message, robot: &RobotConfig, now: SystemTime) -> Self {
         match message {
             Message::Alert(alert) => issue::reduced_card(alert, robot),
-            Message::Test { .. } => Self::of(message, robot, now),
+            Message::Digest(digest) => digest::reduced_card(digest, robot, now),
+            Message::Notice(_) | Message::Test { .. } => Self::of(message, robot, now),
         }
     }
 

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
+use alert::Mention;
 use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
 use url::Url;
 
 /// One robot: its webhook, its security settings and the look of its messages.
@@ -12,13 +14,15 @@ use url::Url;
 pub struct RobotConfig {
     /// The robot's name in the config file.
     pub name: String,
-    /// Where to send; the first is used. Empty is refused by [`crate::Robot::new`].
+    /// Where to send: one robot of the chat, or several that take turns. Empty is refused by [`crate::Robot::new`].
     pub webhooks: Vec<Webhook>,
     /// The secret of the security setting "additional signature"; `None` when the robot has another setting.
     pub secret: Option<Secret>,
+    /// The secret of each of `webhooks`, where they have secrets of their own.
+    pub secrets: Vec<Secret>,
     /// A word every message must hold, for the security setting "custom keywords".
     pub keyword: Option<String>,
-    /// Messages in any 60 seconds; DingTalk closes the robot for ten minutes above 20.
+    /// Messages in any 60 seconds through each webhook; DingTalk closes the robot for ten minutes above 20.
     pub per_minute: u32,
     /// The form of alerts.
     pub message: MessageKind,
@@ -61,17 +65,6 @@ pub enum WebhookError {
 /// The key that signs messages; never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
-
-/// Whom messages mention. Only members of the chat are; others are shown as masked text.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Mention {
-    /// Mobile numbers, such as `13800000000`; outside China with country code and hyphen, such as `+852-12345678`.
-    pub mobiles: Vec<String>,
-    /// DingTalk user ids.
-    pub user_ids: Vec<String>,
-    /// Everyone in the chat.
-    pub all: bool,
-}
 
 /// The form of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -161,6 +154,16 @@ impl Webhook {
             .unwrap_or_default()
     }
 
+    /// Returns what tells it from others without telling the token: the same for the same token at the same host.
+    pub(crate) fn fingerprint(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        let digest = Sha256::digest(format!("{host}\n{}", self.token()));
+        let start = digest.iter().take(8);
+        start.fold("dingtalk-".to_owned(), |text, byte| {
+            format!("{text}{byte:02x}")
+        })
+    }
+
     /// Returns whether it names this very machine, which no proxy server can reach.
     pub(crate) fn is_loopback(&self) -> bool {
         match self.url.host() {
@@ -214,10 +217,10 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl Mention {
-    /// Returns whether nobody is mentioned.
-    pub fn is_empty(&self) -> bool {
-        self.mobiles.is_empty() && self.user_ids.is_empty() && !self.all
+impl RobotConfig {
+    /// Returns the secret of the webhook at a place in `webhooks`.
+    pub(crate) fn secret_of(&self, at: usize) -> Option<&Secret> {
+        self.secrets.get(at).or(self.secret.as_ref())
     }
 }
 
@@ -356,6 +359,7 @@ mod tests {
                 Webhook::parse("shorttoken").unwrap(),
             ],
             secret: Some(Secret::new("SEC0123456789abcdef")),
+            secrets: vec![Secret::new("SEC0123456789abcdeg")],
             keyword: None,
             per_minute: 18,
             message: MessageKind::Markdown,
@@ -374,6 +378,22 @@ mod tests {
         for hidden in ["SEC0", "9abcdef", "oken)", "0123"] {
             assert!(!shown.contains(hidden), "{hidden} is shown: {shown}");
         }
+    }
+
+    #[test]
+    fn a_webhook_is_known_by_its_token_and_the_token_stays_secret() {
+        let parse = |text: &str| Webhook::parse(text).unwrap().fingerprint();
+
+        let bare = parse(TOKEN_64);
+
+        assert_eq!(
+            bare,
+            parse(&format!(
+                "https://oapi.dingtalk.com/robot/send?access_token={TOKEN_64}&x=y"
+            ))
+        );
+        assert_ne!(bare, parse("shorttoken"));
+        assert!(!bare.contains(&TOKEN_64[..8]), "{bare}");
     }
 
     const TOKEN_64: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";

@@ -204,13 +204,13 @@ impl Cause {
             | Self::RobotStopped
             | Self::RobotNotInChat
             | Self::ChatDissolved
-            | Self::TypeRefused
+            | Self::Redirected => Retry::AfterRepair,
+            Self::TypeRefused
             | Self::FieldMissing
             | Self::RequestMalformed
             | Self::TooLong
             | Self::ContentRefused
-            | Self::CodeUnknown
-            | Self::Redirected => Retry::Never,
+            | Self::CodeUnknown => Retry::Never,
         }
     }
 
@@ -352,43 +352,43 @@ mod tests {
                 310_000,
                 "keywords not in content",
                 Cause::KeywordMissing,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 310_000,
                 "keywords not in content, more: [https://ding-doc.dingtalk.com/doc#/serverapi2/qf2nxq]",
                 Cause::KeywordMissing,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 310_000,
                 "description:关键词不匹配;solution:请联系群管理员查看此机器人的关键词，并在发送的信息中包含此关键词;",
                 Cause::KeywordMissing,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 310_000,
                 "错误描述:关键词不匹配;解决方案:请联系群管理员查看此机器人的关键词，并在发送的信息中包含此关键词;",
                 Cause::KeywordMissing,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 310_000,
                 "sign not match",
                 Cause::SignatureMismatch,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 310_000,
                 "sign not match, more: [https://ding-doc.dingtalk.com/doc#/serverapi2/qf2nxq]",
                 Cause::SignatureMismatch,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 310_000,
                 "description:机器人发送签名不匹配;solution:请确认签名和生成签名的时间戳(timestamp)必须都放在调用的网址中，请确认机器人的密钥加密和填写正确;",
                 Cause::SignatureMismatch,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (310_000, "invalid timestamp", Cause::ClockOff, Retry::Soon),
             (
@@ -407,37 +407,37 @@ mod tests {
                 310_000,
                 "ip 203.0.113.9 not in whitelist",
                 Cause::AddressRefused,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 310_000,
                 "description:ip 203.0.113.9 not in whitelist;solution:请检查签名;",
                 Cause::AddressRefused,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 310_000,
                 "description:机器人发送IP不在白名单内;solution:x;",
                 Cause::AddressRefused,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
-            (310_000, "", Cause::SecurityRefused, Retry::Never),
+            (310_000, "", Cause::SecurityRefused, Retry::AfterRepair),
             (
                 300_001,
                 "token is not exist",
                 Cause::TokenUnknown,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
             (
                 300_005,
                 "token is not exist",
                 Cause::TokenUnknown,
-                Retry::Never,
+                Retry::AfterRepair,
             ),
-            (400_101, "", Cause::TokenMissing, Retry::Never),
-            (400_102, "", Cause::RobotStopped, Retry::Never),
-            (400_106, "", Cause::RobotNotInChat, Retry::Never),
-            (400_013, "", Cause::ChatDissolved, Retry::Never),
+            (400_101, "", Cause::TokenMissing, Retry::AfterRepair),
+            (400_102, "", Cause::RobotStopped, Retry::AfterRepair),
+            (400_106, "", Cause::RobotNotInChat, Retry::AfterRepair),
+            (400_013, "", Cause::ChatDissolved, Retry::AfterRepair),
             (400_105, "", Cause::TypeRefused, Retry::Never),
             (
                 400_402,

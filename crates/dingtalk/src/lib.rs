@@ -19,8 +19,10 @@ mod sign;
 mod words;
 mod write;
 
+pub use alert::Mention;
+
 pub use crate::config::{
-    Language, Mention, MessageKind, OpenLinks, RobotConfig, Secret, Webhook, WebhookError,
+    Language, MessageKind, OpenLinks, RobotConfig, Secret, Webhook, WebhookError,
 };
 pub use crate::message::Body;
 pub use crate::render::render;

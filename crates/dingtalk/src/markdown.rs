@@ -6,7 +6,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::config::Mention;
+use alert::Mention;
 
 /// Returns the text as one visible line of at most `limit` characters, cut with an ellipsis between graphemes.
 ///

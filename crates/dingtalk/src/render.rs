@@ -5,10 +5,10 @@
 
 use std::time::SystemTime;
 
-use alert::Message;
+use alert::{Alert, Mention, Message};
 
 use crate::card::{Card, Part};
-use crate::config::{Mention, MessageKind, RobotConfig};
+use crate::config::{MessageKind, RobotConfig};
 use crate::message::{ActionCard, At, Body, Button, Buttons, Content, Markdown, Orientation, Text};
 use crate::{links, markdown, write};
 
@@ -27,6 +27,7 @@ pub(crate) fn render_within(
     robot: &RobotConfig,
     now: SystemTime,
 ) -> Body {
+    let robot = &addressed(message, robot);
     let fits = |body: &Body| body.to_json().len() <= limit;
     let mut card = Card::of(message, robot, now);
     let mut body = write_body(&card, robot);
@@ -39,17 +40,49 @@ pub(crate) fn render_within(
         }
     }
     if !fits(&body) {
-        body = render_reduced(message, robot, now);
+        body = text_body(&Card::reduced(message, robot, now), robot);
     }
     if !fits(&body) {
-        body = render_reduced(message, &without_mentions(robot), now);
+        let robot = without_mentions(robot);
+        body = text_body(&Card::reduced(message, &robot, now), &robot);
     }
     body
 }
 
 /// Returns a body of plain text with none of the event's own sentences and without links.
 pub(crate) fn render_reduced(message: &Message, robot: &RobotConfig, now: SystemTime) -> Body {
+    let robot = &addressed(message, robot);
     text_body(&Card::reduced(message, robot, now), robot)
+}
+
+/// Lets the robot mention whom the message wants mentioned: the route may name others than the robot does, an event its
+/// owners. A digest mentions each of its people, and nobody is woken by good news.
+fn addressed(message: &Message, robot: &RobotConfig) -> RobotConfig {
+    let of_alert = |alert: &Alert| {
+        let mut mention = alert
+            .mention
+            .clone()
+            .unwrap_or_else(|| robot.mention.clone());
+        mention.add(&alert.owners);
+        mention
+    };
+    let mention = match message {
+        Message::Alert(alert) => of_alert(alert),
+        Message::Digest(digest) => {
+            let mut all = Mention::default();
+            digest
+                .alerts
+                .iter()
+                .for_each(|alert| all.add(&of_alert(alert)));
+            all
+        }
+        Message::Notice(notice) if notice.kind.is_recovery() => Mention::default(),
+        Message::Notice(_) | Message::Test { .. } => robot.mention.clone(),
+    };
+    RobotConfig {
+        mention,
+        ..robot.clone()
+    }
 }
 
 /// Better a message that mentions nobody than one that DingTalk refuses for a list of a thousand people.
@@ -149,7 +182,7 @@ fn action_card_body(card: &Card, robot: &RobotConfig) -> Option<Body> {
 /// The whole text but the mentions, which must come last.
 fn markdown_text(card: &Card, robot: &RobotConfig) -> String {
     let mut text = write::as_markdown(card, robot);
-    let footer = write::spans_as_markdown(&card.footer, &robot.mention);
+    let footer = write::spans_as_markdown(&card.footer, robot);
     let footer = keyed(footer, &text, robot);
     write::push_block(&mut text, &left_out(card, robot));
     write::push_block(&mut text, &footer);

@@ -5,25 +5,32 @@ mod answer;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use alert::{Failure, Message, Notifier};
+use alert::{Channel, Failure, Message, Notifier};
 use async_trait::async_trait;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::redirect;
 use rustls::crypto::CryptoProvider;
 
-use crate::config::{RobotConfig, Webhook};
+use crate::config::{RobotConfig, Secret, Webhook};
 use crate::errcode::Remedy;
 use crate::message::Body;
 use crate::render::{render, render_reduced, render_within};
 use crate::sign;
 use answer::Refusal;
 
-/// One robot of a DingTalk chat.
+/// One robot of a DingTalk chat, or several of one chat that share the work.
 ///
 /// Dropping it closes its connections. It holds no task and no queue.
 pub struct Robot {
     config: RobotConfig,
+    /// One a webhook.
+    lines: Vec<Line>,
+}
+
+/// The way through one webhook.
+struct Line {
     webhook: Webhook,
+    secret: Option<Secret>,
     client: reqwest::Client,
     /// Refusals for speed since the last delivery.
     strikes: AtomicU32,
@@ -61,7 +68,7 @@ pub enum RobotError {
 }
 
 impl Robot {
-    /// Makes a client that sends to the first webhook of `config`.
+    /// Makes a client that sends to the webhooks of `config`.
     ///
     /// The proxy servers of the environment (`HTTPS_PROXY`, `NO_PROXY`) are used, except for a webhook on this machine.
     ///
@@ -70,23 +77,18 @@ impl Robot {
     /// # Errors
     /// [`RobotError`]; trying again does not help.
     pub fn new(config: RobotConfig, http: &HttpSettings) -> Result<Self, RobotError> {
-        let Some(webhook) = config.webhooks.first().cloned() else {
+        if config.webhooks.is_empty() {
             return Err(RobotError::WebhookMissing(config.name));
-        };
+        }
         // The HTTP client would panic without one.
         if CryptoProvider::get_default().is_none() {
             return Err(RobotError::CryptoMissing(config.name));
         }
-        let client = client(&webhook, http).map_err(|source| RobotError::Client {
-            robot: config.name.clone(),
-            source,
-        })?;
+        let webhooks = config.webhooks.iter().enumerate();
+        let lines = webhooks.map(|(at, webhook)| Line::new(at, webhook, &config, http));
         Ok(Self {
+            lines: lines.collect::<Result<_, _>>()?,
             config,
-            webhook,
-            client,
-            strikes: AtomicU32::new(0),
-            clock_ahead: AtomicI64::new(0),
         })
     }
 
@@ -96,12 +98,18 @@ impl Robot {
     }
 
     /// Sends a message, once more for each remedy that a refusal asks for: at most four requests, hardly ever two.
-    async fn deliver(&self, message: &Message, id: &str, now: SystemTime) -> Result<(), Refusal> {
+    async fn deliver(
+        &self,
+        line: &Line,
+        message: &Message,
+        id: &str,
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
         let mut body = render(message, &self.config, now);
         let mut tried: Vec<Remedy> = Vec::new();
         loop {
             body.msg_uuid = Some(uuid(id, &tried));
-            let Err(refusal) = self.post(&body, self.on_their_clock(now)).await else {
+            let Err(refusal) = line.post(&body, line.on_their_clock(now)).await else {
                 return Ok(());
             };
             let remedy = refusal.remedy().filter(|remedy| !tried.contains(remedy));
@@ -109,7 +117,7 @@ impl Robot {
                 return Err(refusal);
             };
             match remedy {
-                Remedy::CorrectClock => self.learn_clock(refusal.date, now),
+                Remedy::CorrectClock => line.learn_clock(refusal.date, now),
                 Remedy::Shrink => body = render_within(SHRUNK, message, &self.config, now),
                 Remedy::Reduce => body = render_reduced(message, &self.config, now),
             }
@@ -121,9 +129,30 @@ impl Robot {
             tried.push(remedy);
         }
     }
+}
+
+impl Line {
+    fn new(
+        at: usize,
+        webhook: &Webhook,
+        config: &RobotConfig,
+        http: &HttpSettings,
+    ) -> Result<Self, RobotError> {
+        let client = client(webhook, http).map_err(|source| RobotError::Client {
+            robot: config.name.clone(),
+            source,
+        })?;
+        Ok(Self {
+            webhook: webhook.clone(),
+            secret: config.secret_of(at).cloned(),
+            client,
+            strikes: AtomicU32::new(0),
+            clock_ahead: AtomicI64::new(0),
+        })
+    }
 
     async fn post(&self, body: &Body, now: SystemTime) -> Result<(), Refusal> {
-        let url = sign::signed_url(&self.webhook, self.config.secret.as_ref(), now);
+        let url = sign::signed_url(&self.webhook, self.secret.as_ref(), now);
         let request = self
             .client
             .post(url)
@@ -178,10 +207,7 @@ impl Robot {
         let token = self.webhook.token();
         let secrets = [
             token.as_str(),
-            self.config
-                .secret
-                .as_ref()
-                .map_or("", |secret| secret.expose()),
+            self.secret.as_ref().map_or("", |secret| secret.expose()),
         ];
         let secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
         secrets.fold(detail.to_owned(), |detail, secret| {
@@ -196,17 +222,29 @@ impl Notifier for Robot {
         &self.config.name
     }
 
-    fn budget(&self) -> u32 {
-        self.config.per_minute
+    fn channels(&self) -> Vec<Channel> {
+        let lines = self.lines.iter();
+        let channels = lines.map(|line| Channel {
+            bucket: line.webhook.fingerprint(),
+            per_minute: self.config.per_minute,
+        });
+        channels.collect()
     }
 
-    async fn notify(&self, message: &Message, id: &str, now: SystemTime) -> Result<(), Failure> {
-        match self.deliver(message, id, now).await {
+    async fn notify(
+        &self,
+        channel: usize,
+        message: &Message,
+        id: &str,
+        now: SystemTime,
+    ) -> Result<(), Failure> {
+        let line = self.lines.get(channel).unwrap_or(&self.lines[0]);
+        match self.deliver(line, message, id, now).await {
             Ok(()) => {
-                self.strikes.store(0, Ordering::Relaxed);
+                line.strikes.store(0, Ordering::Relaxed);
                 Ok(())
             }
-            Err(refusal) => Err(self.failure(refusal)),
+            Err(refusal) => Err(line.failure(refusal)),
         }
     }
 }

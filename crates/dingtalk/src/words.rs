@@ -1,6 +1,10 @@
 //! Our own words in both languages, side by side.
 
-use alert::Reason;
+mod notice;
+
+use std::time::Duration;
+
+use alert::{Alert, Counted, Reason, WindowCount};
 use event::model::Level;
 
 use crate::card::Part;
@@ -29,6 +33,7 @@ pub(crate) struct Words {
     pub(crate) left_out: &'static str,
     pub(crate) between: &'static str,
     pub(crate) see_sentry: &'static str,
+    pub(crate) status_page: &'static str,
     pub(crate) test_title: &'static str,
     pub(crate) test_text: &'static str,
     pub(crate) robot: &'static str,
@@ -44,12 +49,73 @@ impl Language {
     }
 
     /// Says why the message comes.
-    pub(crate) fn reason(self, reason: Reason) -> &'static str {
-        match (self, reason) {
-            (Self::ZhCn, Reason::FirstSeen) => "🆕 首次出现",
-            (Self::En, Reason::FirstSeen) => "🆕 first seen",
-            (Self::ZhCn, Reason::StillHappening) => "🔔 仍在发生",
-            (Self::En, Reason::StillHappening) => "🔔 still happening",
+    pub(crate) fn reason(self, alert: &Alert) -> String {
+        let window = alert.counts.window.map(|window| self.window(&window));
+        let window = window.unwrap_or_default();
+        let quiet = alert.counts.quiet.map(|quiet| self.duration(quiet));
+        let quiet = quiet.unwrap_or_default();
+        match (self, alert.reason) {
+            (Self::ZhCn, Reason::FirstSeen) => "🆕 首次出现".to_owned(),
+            (Self::En, Reason::FirstSeen) => "🆕 first seen".to_owned(),
+            (Self::ZhCn, Reason::Threshold) => format!("🆕 达到阈值: {window}"),
+            (Self::En, Reason::Threshold) => format!("🆕 threshold reached: {window}"),
+            (Self::ZhCn, Reason::Burst) => format!("🔥 突增: {window}"),
+            (Self::En, Reason::Burst) => format!("🔥 burst: {window}"),
+            (Self::ZhCn, Reason::StillHappening) => "🔔 仍在发生".to_owned(),
+            (Self::En, Reason::StillHappening) => "🔔 still happening".to_owned(),
+            (Self::ZhCn, Reason::Regression) => format!("🔁 平静 {quiet}后再次出现"),
+            (Self::En, Reason::Regression) => format!("🔁 back after {quiet} of quiet"),
+            (Self::ZhCn, Reason::NewRelease) => "📦 在新版本中出现".to_owned(),
+            (Self::En, Reason::NewRelease) => "📦 seen in a new release".to_owned(),
+            (Self::ZhCn, Reason::Stopped) => format!("已停止: {quiet}内无新错误"),
+            (Self::En, Reason::Stopped) => format!("has stopped: nothing for {quiet}"),
+        }
+    }
+
+    /// `1 分钟内至少 100 次`, `at least 5 users in 1 hour`
+    fn window(self, window: &WindowCount) -> String {
+        let (count, within) = (window.count, self.duration(window.within));
+        match (self, window.of) {
+            (Self::ZhCn, Counted::Events) => format!("{within}内至少 {count} 次"),
+            (Self::ZhCn, Counted::Users) => format!("{within}内至少 {count} 人"),
+            (Self::En, Counted::Events) => format!("at least {count} in {within}"),
+            (Self::En, Counted::Users) => format!("at least {count} users in {within}"),
+        }
+    }
+
+    /// Returns a duration in its two largest units: `1 小时 30 分钟`, `7 days`; below a second, `1 秒`.
+    pub(crate) fn duration(self, duration: Duration) -> String {
+        let mut rest = duration.as_secs().max(1);
+        let mut parts = Vec::new();
+        for (length, chinese, english) in UNITS {
+            let count = rest / length;
+            rest %= length;
+            match (self, count) {
+                (_, 0) => {}
+                (Self::ZhCn, _) => parts.push(format!("{count} {chinese}")),
+                (Self::En, 1) => parts.push(format!("1 {english}")),
+                (Self::En, _) => parts.push(format!("{count} {english}s")),
+            }
+        }
+        parts.truncate(2);
+        parts.join(" ")
+    }
+
+    /// Heads a digest.
+    pub(crate) fn digest(self, events: u64, alerts: u64, lasted: Duration) -> String {
+        let lasted = self.duration(lasted);
+        let (error, issue) = (plural(events), plural(alerts));
+        match self {
+            Self::ZhCn => format!("{lasted}内 {events} 次错误, {alerts} 个问题"),
+            Self::En => format!("{events} error{error}, {alerts} issue{issue} in {lasted}"),
+        }
+    }
+
+    /// Counts what a digest does not name.
+    pub(crate) fn and_more(self, others: u64) -> String {
+        match self {
+            Self::ZhCn => format!("另有 {others} 个问题"),
+            Self::En => format!("and {others} more"),
         }
     }
 
@@ -75,12 +141,11 @@ impl Language {
         }
     }
 
-    /// `users` is exact below [`USERS_COUNTED`].
-    pub(crate) fn users(self, users: u64) -> String {
-        let more = if users >= USERS_COUNTED { "≥ " } else { "" };
+    pub(crate) fn users(self, users: u64, is_exact: bool) -> String {
+        let more = if is_exact { "" } else { "≥ " };
         match (self, users) {
             (Self::ZhCn, _) => format!("影响 {more}{users} 人"),
-            (Self::En, 1) => "1 user".to_owned(),
+            (Self::En, 1) => format!("{more}1 user"),
             (Self::En, _) => format!("{more}{users} users"),
         }
     }
@@ -168,6 +233,7 @@ static ZH_CN: Words = Words {
     left_out: "内容过长, 已省略",
     between: "、",
     see_sentry: "详情请在 Sentry 中查看",
+    status_page: "状态页",
     test_title: "测试消息",
     test_text: "看到这条消息, 说明告警可以送达本群。",
     robot: "机器人",
@@ -196,14 +262,24 @@ static EN: Words = Words {
     left_out: "too long, left out",
     between: ", ",
     see_sentry: "see Sentry for the details",
+    status_page: "Status page",
     test_title: "Test message",
     test_text: "If you can read this, alerts reach this chat.",
     robot: "robot",
     sent: "sent",
 };
 
-/// `state` tells this many users of one issue apart and counts no more.
-const USERS_COUNTED: u64 = 1_000;
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// Seconds, and the words for them.
+const UNITS: [(u64, &str, &str); 4] = [
+    (86_400, "天", "day"),
+    (3_600, "小时", "hour"),
+    (60, "分钟", "minute"),
+    (1, "秒", "second"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -250,9 +326,33 @@ mod tests {
             [en.times(1), en.times(2), zh.times(1)],
             ["once", "2 times", "1 次"]
         );
-        assert_eq!(
-            [en.users(1), en.users(999), en.users(1_000)],
-            ["1 user", "999 users", "≥ 1000 users"]
-        );
+        let users = [
+            en.users(1, true),
+            en.users(999, true),
+            en.users(1_000, false),
+        ];
+        assert_eq!(users, ["1 user", "999 users", "≥ 1000 users"]);
+    }
+
+    #[test]
+    fn tells_durations_in_two_units() {
+        let (zh, en) = (Language::ZhCn, Language::En);
+        let cases = [
+            (0, "1 秒", "1 second"),
+            (59, "59 秒", "59 seconds"),
+            (300, "5 分钟", "5 minutes"),
+            (5_400, "1 小时 30 分钟", "1 hour 30 minutes"),
+            (7 * 86_400, "7 天", "7 days"),
+            (90_061, "1 天 1 小时", "1 day 1 hour"),
+        ];
+
+        for (seconds, chinese, english) in cases {
+            let duration = Duration::from_secs(seconds);
+
+            assert_eq!(
+                [zh.duration(duration), en.duration(duration)],
+                [chinese, english]
+            );
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Writes a card as markdown or as plain text. The one place where words of others meet markup.
 
+use alert::Mention;
+
 use crate::card::{Card, Link, Row, Shape, Span};
-use crate::config::{Mention, RobotConfig};
+use crate::config::RobotConfig;
 use crate::{links, markdown};
 
 /// Returns a card as DingTalk's markdown; blocks are apart by an empty line, since a single line break shows as none.
@@ -16,7 +18,7 @@ pub(crate) fn as_markdown(card: &Card, robot: &RobotConfig) -> String {
             Some(_) => "\n\n",
         });
         text.push_str(markdown_mark(row.shape));
-        push_markdown(&mut text, &row.spans, &robot.mention);
+        push_markdown(&mut text, &row.spans, robot);
         before = Some(row.shape);
     }
     push_block(&mut text, &link_line(&card.links, robot));
@@ -38,9 +40,9 @@ pub(crate) fn as_plain_text(card: &Card, robot: &RobotConfig) -> String {
 }
 
 /// Returns spans as markdown.
-pub(crate) fn spans_as_markdown(spans: &[Span], mention: &Mention) -> String {
+pub(crate) fn spans_as_markdown(spans: &[Span], robot: &RobotConfig) -> String {
     let mut text = String::new();
-    push_markdown(&mut text, spans, mention);
+    push_markdown(&mut text, spans, robot);
     text
 }
 
@@ -68,16 +70,17 @@ fn markdown_mark(shape: Shape) -> &'static str {
     }
 }
 
-fn push_markdown(text: &mut String, spans: &[Span], mention: &Mention) {
+fn push_markdown(text: &mut String, spans: &[Span], robot: &RobotConfig) {
     for span in spans {
         match span {
             Span::Ours(words) => text.push_str(words),
-            Span::Theirs(line) => text.push_str(&markdown::inert(line, mention)),
+            Span::Theirs(line) => text.push_str(&markdown::inert(line, &robot.mention)),
             Span::Strong(inner) => {
                 text.push_str("**");
-                push_markdown(text, inner, mention);
+                push_markdown(text, inner, robot);
                 text.push_str("**");
             }
+            Span::Link(link) => text.push_str(&link_line(std::slice::from_ref(link), robot)),
         }
     }
 }
@@ -106,6 +109,7 @@ fn push_plain(text: &mut String, spans: &[Span], mention: &Mention) {
             Span::Ours(words) => text.push_str(words),
             Span::Theirs(line) => text.push_str(&markdown::inert_in_plain_text(line, mention)),
             Span::Strong(inner) => push_plain(text, inner, mention),
+            Span::Link(_) => {}
         }
     }
 }

@@ -90,7 +90,11 @@ impl Store for Fallback {
     }
 
     fn is_durable(&self) -> bool {
-        self.replica.shared.is_durable()
+        self.trouble().is_none() && self.replica.shared.is_durable()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn trouble(&self) -> Option<Trouble> {

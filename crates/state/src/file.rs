@@ -58,7 +58,7 @@ impl Store for File {
     }
 
     fn is_durable(&self) -> bool {
-        true
+        self.trouble().is_none()
     }
 
     fn trouble(&self) -> Option<Trouble> {

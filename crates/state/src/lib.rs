@@ -51,13 +51,19 @@ pub trait Store: Send + Sync {
     /// Returns the backend's name: `memory`, `file` or `redis`.
     fn backend(&self) -> &'static str;
 
-    /// Returns whether what it holds is still there after a restart of this process.
+    /// Returns whether what it holds is still there after a restart of this process; not while there is trouble.
     fn is_durable(&self) -> bool;
 
     /// Returns what keeps it from being what it promises, while it goes on from memory; `None` when all is well. Answers
     /// at once.
     fn trouble(&self) -> Option<Trouble> {
         None
+    }
+
+    /// Returns whether other processes may use it at the same time. One that no other can use has no other leader of a
+    /// robot either, also right after a restart.
+    fn is_shared(&self) -> bool {
+        false
     }
 
     /// Counts one event of an issue, once per event id, on each of the routes it takes, and returns what is known of the

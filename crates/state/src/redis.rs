@@ -155,6 +155,10 @@ impl Store for Redis {
         true
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn observe(&self, sighting: &Sighting<'_>, now: SystemTime) -> Result<Seen, Unavailable> {
         let mut call = self.call(&self.scripts.observe);
         let event_id = sighting.event_id;

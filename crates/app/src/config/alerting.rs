@@ -1,4 +1,4 @@
-//! Reads the tables about alerts: `[alert]`, `[robot.NAME]`, `[project.ID]`, `[sentry]`, `[grouping]`, `[self]`.
+//! Reads the tables around alerts: `[robot.NAME]`, `[project.ID]`, `[sentry]`, `[grouping]`, `[self]`.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,12 @@ use jiff::tz::TimeZone;
 use proxy::config::Origin;
 
 use super::problem::Wrong;
+use super::routes::no_robot;
 use super::secret::{Environment, secret};
-use super::section::{Section, nearest};
+use super::section::Section;
 use super::tree::Node;
 use super::units::{boolean, choice, integer, list, text};
-use super::values::{origin, positive};
+use super::values::origin;
 
 pub(super) fn sentry(mut section: Section, upstream: &Origin) -> alert::LinkConfig {
     let defaults = alert::LinkConfig::default();
@@ -87,15 +88,26 @@ fn robot(mut section: Section, name: &str, environment: &Environment) -> Option<
     if webhook.is_none() && more.is_empty() {
         section.complain("webhook", &Wrong::new("is not set", WEBHOOK_HINT));
     }
-    if webhooks.len() > 1 {
-        section.warn(
-            "webhooks",
-            &Wrong::new("only the first one is used in this version", ""),
+    let secrets = section.read(
+        "secrets",
+        Vec::new(),
+        list(|node| super::secret::expand(&text(node)?, environment)),
+    );
+    if !secrets.is_empty() && secrets.len() != webhooks.len() {
+        let what = format!(
+            "holds {} secrets for {} webhooks",
+            secrets.len(),
+            webhooks.len()
+        );
+        section.complain(
+            "secrets",
+            &Wrong::new(what, "one for each webhook, in their order"),
         );
     }
     let robot = RobotConfig {
         name: name.to_owned(),
         secret: secret(&mut section, "secret", environment).map(|secret| Secret::new(&secret)),
+        secrets: secrets.iter().map(|secret| Secret::new(secret)).collect(),
         keyword: section
             .optional("keyword", text)
             .filter(|keyword| !keyword.is_empty()),
@@ -115,7 +127,7 @@ fn robot(mut section: Section, name: &str, environment: &Environment) -> Option<
     (!robot.webhooks.is_empty()).then_some(robot)
 }
 
-fn mention(mut section: Section) -> Mention {
+pub(super) fn mention(mut section: Section) -> Mention {
     let mention = Mention {
         mobiles: section.read("mobiles", Vec::new(), list(text)),
         user_ids: section.read("user_ids", Vec::new(), list(text)),
@@ -123,52 +135,6 @@ fn mention(mut section: Section) -> Mention {
     };
     section.finish();
     mention
-}
-
-pub(super) fn alert(
-    mut section: Section,
-    robots: &BTreeMap<String, RobotConfig>,
-) -> (alert::Rule, Vec<String>) {
-    let rule = alert::Rule {
-        repeat: section.read("repeat", alert::Rule::default().repeat, positive),
-    };
-    let one = section.read("robot", String::new(), text);
-    let mut names = section.read("robots", Vec::new(), list(text));
-    if !one.is_empty() {
-        names.insert(0, one);
-    }
-    names.dedup();
-    for name in names.iter().filter(|name| !robots.contains_key(*name)) {
-        let hint = nearest(name, robots.keys().map(String::as_str)).map_or_else(
-            || format!("add a table [robot.{name}]"),
-            |known| format!("did you mean `{known}`?"),
-        );
-        let key = if section.has("robot") {
-            "robot"
-        } else {
-            "robots"
-        };
-        section.complain(
-            key,
-            &Wrong::new(format!("there is no working robot `{name}`"), hint),
-        );
-    }
-    if names.is_empty() {
-        let what = "is not set: alerts are decided and shown on the status page, and sent nowhere";
-        section.warn(
-            "robot",
-            &Wrong::new(
-                what,
-                "add a [robot.NAME] with its webhook, and name it here",
-            ),
-        );
-    }
-    for key in LATER_RULES {
-        section.later(key, "an issue speaks on first sight, then every `repeat`");
-    }
-    section.later("route", "every alert goes to `alert.robot`");
-    section.finish();
-    (rule, names)
 }
 
 /// Reads the project's own rules; each fault in them is a problem at its own line.
@@ -207,17 +173,26 @@ fn rules(section: &mut Section, key: &str) -> Option<(String, String)> {
         })
 }
 
-pub(super) fn own_notices(mut section: Section) {
-    for key in ["robot", "outage_after"] {
-        section.later(
-            key,
-            "the proxy speaks of itself only in its log and metrics",
-        );
+/// Reads which robot speaks about the proxy itself.
+pub(super) fn own_robot(
+    mut section: Section,
+    robots: &BTreeMap<String, RobotConfig>,
+) -> Option<String> {
+    let robot = section
+        .optional("robot", text)
+        .filter(|name| !name.is_empty());
+    if let Some(name) = robot.as_ref().filter(|name| !robots.contains_key(*name)) {
+        section.complain("robot", &no_robot(name, robots));
     }
+    section.later(
+        "outage_after",
+        "a broken robot is told about at once, an outage of Sentry not yet",
+    );
     section.finish();
+    robot
 }
 
-fn timezone(node: &Node) -> Result<TimeZone, Wrong> {
+pub(super) fn timezone(node: &Node) -> Result<TimeZone, Wrong> {
     let name = text(node)?;
     TimeZone::get(&name).map_err(|_| {
         Wrong::new(
@@ -227,7 +202,7 @@ fn timezone(node: &Node) -> Result<TimeZone, Wrong> {
     })
 }
 
-fn default_timezone() -> TimeZone {
+pub(super) fn default_timezone() -> TimeZone {
     TimeZone::get("Asia/Shanghai").expect("the time zone database is built in")
 }
 
@@ -269,14 +244,3 @@ const OPEN_LINKS: [(&str, OpenLinks); 2] = [
 ];
 
 const WEBHOOK_HINT: &str = "the address from the robot's settings, such as \"https://oapi.dingtalk.com/robot/send?access_token=…\"";
-
-const LATER_RULES: [&str; 8] = [
-    "repeat_factor",
-    "repeat_max",
-    "threshold",
-    "burst",
-    "regression_after",
-    "quiet_after",
-    "digest",
-    "active",
-];

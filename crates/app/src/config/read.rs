@@ -5,13 +5,14 @@ use std::time::Duration;
 use ::alert::Kind;
 use event::model::Level;
 
-use super::alerting::{alert, grouping, own_notices, projects, robots, sentry};
+use super::alerting::{default_timezone, grouping, own_robot, projects, robots, sentry};
 use super::forwarding::{forward, spool, tls, tunnel, upstream};
 use super::problem::Wrong;
+use super::routes::{mutes, people, routes};
 use super::secret::{Environment, secret};
 use super::section::Section;
-use super::units::{address, choice, list};
-use super::values::{bytes, count, positive};
+use super::units::{address, choice, list, text};
+use super::values::{bytes, count, origin, positive};
 use super::{AdminConfig, AlertOn, Config, LogConfig, LogFormat};
 
 /// Reads the whole configuration.
@@ -34,11 +35,14 @@ pub(super) fn config(mut root: Section, environment: &Environment) -> Config {
     config.robots = robots(root.section("robot"), environment);
     config.alert.project_names = projects(root.section("project"));
     config.alert.links = sentry(root.section("sentry"), &config.proxy.upstream.url);
-    (config.alert.rule, config.alert.robots) = alert(root.section("alert"), &config.robots);
-    root.later("mute", "use the repeat window until mutes come");
+    config.alert.routes = routes(root.section("alert"), &config.robots);
+    config.alert.mutes = mutes(root.sections("mute"), &default_timezone());
+    config.alert.people = people(root.section("people"));
     config.grouping = grouping(root.section("grouping"));
-    own_notices(root.section("self"));
-    config.admin = admin(root.section("admin"), defaults.admin, environment);
+    config.alert.own_robot = own_robot(root.section("self"), &config.robots);
+    let mut admin_section = root.section("admin");
+    config.alert.public_url = public_url(&mut admin_section);
+    config.admin = admin(admin_section, defaults.admin, environment);
     config.log = log(root.section("log"), defaults.log);
     root.finish();
     config
@@ -81,6 +85,15 @@ fn state(mut section: Section, retention: Duration) -> Duration {
     retention
 }
 
+/// Reads where people reach the admin pages from their phones.
+fn public_url(section: &mut Section) -> Option<String> {
+    let url = section.read("public_url", String::new(), |node| match text(node)? {
+        url if url.is_empty() => Ok(url),
+        _ => Ok(origin(node)?.to_string()),
+    });
+    (!url.is_empty()).then_some(url)
+}
+
 fn admin(mut section: Section, defaults: AdminConfig, environment: &Environment) -> AdminConfig {
     let listen = section.read("listen", defaults.listen, address);
     let token = secret(&mut section, "token", environment).map(admin::Token::new);
@@ -94,7 +107,7 @@ fn admin(mut section: Section, defaults: AdminConfig, environment: &Environment)
             ),
         );
     }
-    for key in ["public_url", "mute_key", "mute_key_file"] {
+    for key in ["mute_key", "mute_key_file"] {
         section.later(key, "cards have no mute links yet");
     }
     section.finish();

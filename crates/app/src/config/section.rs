@@ -141,6 +141,17 @@ impl Section {
         self.table.contains_key(key)
     }
 
+    /// Returns whether a key is set to any text.
+    pub(super) fn is_any_text(&self, key: &str) -> bool {
+        let node = self.table.get(key);
+        node.is_some_and(|node| matches!(node.value, Value::Text(_)))
+    }
+
+    /// Counts a key as known here without reading it.
+    pub(super) fn ask(&mut self, key: &str) {
+        self.asked.insert(key.to_owned());
+    }
+
     /// Returns whether a key is set to exactly this text.
     pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
         self.table

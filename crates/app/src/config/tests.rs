@@ -220,12 +220,12 @@ fn admin_pages_beyond_loopback_want_a_token() {
 #[test]
 fn known_keys_without_effect_are_accepted_and_named() {
     let loaded = read(&format!(
-        "{MINIMAL}\n[spool]\ndir = \"data/spool\"\n[state]\nkind = \"redis\"\nurl = \"redis://x\"\n[[alert.route]]\nrobot = \"x\"\n"
+        "{MINIMAL}\n[spool]\ndir = \"data/spool\"\n[state]\nkind = \"redis\"\nurl = \"redis://x\"\n[self]\noutage_after = \"1m\"\n"
     ))
     .unwrap();
 
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    for key in ["spool.dir", "state.kind", "state.url", "alert.route"] {
+    for key in ["spool.dir", "state.kind", "state.url", "self.outage_after"] {
         assert!(
             warnings
                 .iter()
@@ -233,6 +233,185 @@ fn known_keys_without_effect_are_accepted_and_named() {
             "{key}: {warnings:?}"
         );
     }
+}
+
+#[test]
+fn routes_inherit_what_they_do_not_set() {
+    let loaded = read(&format!(
+        r#"{MINIMAL}
+[robot.a]
+webhook = "tokena"
+timezone = "Europe/Berlin"
+[robot.b]
+webhook = "tokenb"
+[alert]
+robot = "a"
+repeat = "2h"
+repeat_factor = 1
+threshold = "5 users in 1h"
+burst = ""
+active = ["Mon-Fri 08:00-22:00"]
+[[alert.route]]
+name = "prod"
+match = {{ environment = "prod*", project = 42, handled = false, tag.owner = ["x", "!y"] }}
+robots = ["b", "a", "b"]
+threshold = "3 in 5m"
+mention = {{ mobiles = ["13800000000"] }}
+continue = true
+[[alert.route.route]]
+match = {{ level = "fatal" }}
+active = []
+quiet_after = "1h"
+[[alert.route]]
+match = {{ environment = "/^dev/" }}
+robot = ""
+timezone = "UTC"
+"#
+    ))
+    .unwrap();
+
+    let root = loaded.config.alert.routes.root();
+    let [prod, dev] = &root.children[..] else {
+        panic!("{root:?}");
+    };
+    let fatal = &prod.children[0];
+    assert_eq!(
+        (root.robots.as_slice(), root.rule.burst),
+        (["a".to_owned()].as_slice(), None)
+    );
+    assert_eq!(root.rule.threshold.to_string(), "5 users in 1h");
+    assert_eq!(root.rule.active.zone.iana_name(), Some("Europe/Berlin"));
+    assert_eq!(
+        (prod.robots.as_slice(), prod.continues),
+        (["b".to_owned(), "a".to_owned()].as_slice(), true)
+    );
+    assert_eq!(
+        (prod.rule.repeat, prod.rule.threshold.to_string().as_str()),
+        (root.rule.repeat, "3 in 5m")
+    );
+    let shown = prod.matcher.to_string();
+    assert!(
+        shown.contains("environment = \"prod*\"") && shown.contains("tag.owner = [\"x\", \"!y\"]"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("project = \"42\"") && shown.contains("handled = \"false\""),
+        "{shown}"
+    );
+    assert_eq!((fatal.robots.len(), fatal.continues), (2, false));
+    assert_eq!(fatal.mention.as_ref().unwrap().mobiles, ["13800000000"]);
+    assert!(fatal.rule.active.spans.is_empty() && fatal.rule.quiet_after.is_some());
+    assert_eq!(
+        fatal.path().join(" / "),
+        r#"alert / prod / level = "fatal""#
+    );
+    assert_eq!(
+        (dev.robots.len(), dev.rule.active.zone.iana_name()),
+        (0, Some("UTC"))
+    );
+    assert_eq!(dev.rule.active.spans.len(), 1);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn every_fault_of_a_route_is_reported_where_it_is() {
+    let problems = texts(&format!(
+        r#"{MINIMAL}
+[robot.oncall]
+webhook = "token"
+webhooks = ["other"]
+secrets = ["SEC1"]
+[alert]
+robot = "oncall"
+repeat_factor = 0.5
+threshold = "many"
+burst = "1 in 1m"
+repeat = "2h"
+repeat_max = "1h"
+active = ["all day"]
+quiet_after = "0s"
+[[alert.route]]
+match = {{ enviroment = "prod", title = "/(/", level = {{}} }}
+robot = "onkall"
+threshold = "5000 in 1m"
+[[mute]]
+comment = "everything?"
+until = "tomorrow"
+[self]
+robot = "nobody"
+"#
+    ));
+
+    let expected = [
+        "proxy.toml:6: robot.oncall.secrets: holds 1 secrets for 2 webhooks",
+        "proxy.toml:9: alert.repeat_factor: expected a number from 1 to 1000",
+        "proxy.toml:10: alert.threshold: `many` is no threshold",
+        "proxy.toml:11: alert.burst: `1 in 1m` would be a burst of every event",
+        "proxy.toml:13: alert.repeat_max: is shorter than `repeat`",
+        "proxy.toml:14: alert.active: `all day` is no span of hours",
+        "proxy.toml:15: alert.quiet_after: must be longer than nothing",
+        "proxy.toml:17: alert.route[0].match.level: expected a text in quotes, found a table",
+        "proxy.toml:17: alert.route[0].match.title: cannot read `/(/` as a pattern: unclosed group",
+        "proxy.toml:17: alert.route[0].match.enviroment: unknown key",
+        "proxy.toml:18: alert.route[0].robot: there is no working robot `onkall`",
+        "proxy.toml:19: alert.route[0].threshold: `5000` is out of range",
+        "proxy.toml:20: mute[0].match: is not set",
+        "proxy.toml:22: mute[0].until: `tomorrow` is no moment",
+        "proxy.toml:24: self.robot: there is no working robot `nobody`",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for expected in expected {
+        let found = problems.iter().any(|problem| problem.starts_with(expected));
+        assert!(found, "{expected}: {problems:#?}");
+    }
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("did you mean `environment`?"))
+    );
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("did you mean `oncall`?"))
+    );
+}
+
+#[test]
+fn reads_mutes_and_people() {
+    let config = read(&format!(
+        r#"{MINIMAL}
+[[mute]]
+match = {{ title = "*ECONNRESET*" }}
+until = "2026-12-31"
+comment = "known"
+[[mute]]
+match = {{ project = [42, "shop"] }}
+until = 2026-12-31T00:00:00Z
+[people]
+Alice = "13800000000"
+"team-shop" = {{ user_ids = ["manager1"] }}
+"#
+    ))
+    .unwrap()
+    .config;
+
+    let [first, second] = &config.alert.mutes[..] else {
+        panic!("{:?}", config.alert.mutes);
+    };
+    let between = second
+        .until
+        .unwrap()
+        .duration_since(first.until.unwrap())
+        .unwrap();
+    assert_eq!(
+        between.as_secs(),
+        8 * 3_600,
+        "Shanghai's midnight comes first"
+    );
+    assert_eq!(second.matcher.to_string(), r#"project = ["42", "shop"]"#);
+    let people = &config.alert.people.0;
+    assert_eq!(people["alice"].mobiles, ["13800000000"]);
+    assert_eq!(people["team-shop"].user_ids, ["manager1"]);
 }
 
 #[test]
@@ -379,4 +558,12 @@ const SHIPPED: &str = include_str!("../../../../proxy.toml");
 const MINIMAL: &str = "[upstream]\nurl = \"http://127.0.0.1:9000\"";
 
 /// Other ways to say what a key in the file says.
-const ALTERNATIVES: [&str; 4] = ["alert.robots", "robot", "project", "robot.oncall.webhooks"];
+const ALTERNATIVES: [&str; 7] = [
+    "alert.robots",
+    "alert.route[0].match.tag.owner",
+    "alert.route[0].robots",
+    "project",
+    "robot",
+    "robot.oncall.secrets",
+    "robot.oncall.webhooks",
+];

@@ -5,7 +5,7 @@ mod details;
 
 use std::time::SystemTime;
 
-use alert::{Alert, Counts, Reason, Subject};
+use alert::{Alert, Reason, Subject};
 
 use super::{Card, Link, Part, Row, Shape, Span, clock, dotted, theirs};
 use crate::config::RobotConfig;
@@ -16,10 +16,10 @@ use crate::words;
 /// Returns the card of an alert.
 pub(super) fn card(alert: &Alert, robot: &RobotConfig, now: SystemTime) -> Card {
     let subject = &alert.subject;
-    let mut rows = vec![heading(subject), summary(alert, robot)];
+    let mut rows = vec![heading(alert), summary(alert, robot)];
     rows.extend(crash::rows(subject, robot));
     rows.extend(details::rows(subject, robot));
-    rows.push(counts(&alert.counts, alert.reason, robot, now));
+    rows.push(counts(alert, robot, now));
     Card {
         title: title(subject, robot),
         rows,
@@ -79,9 +79,17 @@ fn title(subject: &Subject, robot: &RobotConfig) -> String {
 }
 
 /// `### 🟠 ZeroDivisionError: division by zero`
-fn heading(subject: &Subject) -> Row {
-    let mark = words::mark(subject.level);
-    let title = line(&mask(&subject.title), TITLE);
+fn heading(alert: &Alert) -> Row {
+    let mark = match alert.reason {
+        Reason::Stopped => "✅",
+        Reason::FirstSeen
+        | Reason::Threshold
+        | Reason::Burst
+        | Reason::StillHappening
+        | Reason::Regression
+        | Reason::NewRelease => words::mark(alert.subject.level),
+    };
+    let title = line(&mask(&alert.subject.title), TITLE);
     Row::new(
         Part::Heading,
         Shape::Heading,
@@ -106,19 +114,19 @@ fn summary(alert: &Alert, robot: &RobotConfig) -> Row {
         environment.unwrap_or_default(),
         vec![Span::ours(subject.level.as_str())],
         handled.map(Span::ours).into_iter().collect(),
-        vec![Span::ours(robot.language.reason(alert.reason))],
+        vec![Span::ours(robot.language.reason(alert))],
     ]);
     Row::new(Part::Summary, Shape::Paragraph, spans)
 }
 
-fn project(subject: &Subject, robot: &RobotConfig) -> String {
+pub(super) fn project(subject: &Subject, robot: &RobotConfig) -> String {
     let name = subject.project_name.as_deref().map(|name| line(name, NAME));
     name.filter(|name| !name.is_empty())
         .unwrap_or_else(|| format!("{} {}", robot.language.words().project, subject.project))
 }
 
 /// A known environment gets its mark and its word; the name as sent always stays readable.
-fn environment(name: &str, robot: &RobotConfig) -> Vec<Span> {
+pub(super) fn environment(name: &str, robot: &RobotConfig) -> Vec<Span> {
     let name = line(name, NAME);
     match robot.language.environment(&name) {
         Some((mark, word)) if word == name => vec![Span::ours(format!("{mark} {word}"))],
@@ -132,18 +140,17 @@ fn environment(name: &str, robot: &RobotConfig) -> Vec<Span> {
 }
 
 /// `**共 37 次 · 影响 12 人** · 首次 10:02:11 · 最近 10:06:58`
-fn counts(counts: &Counts, reason: Reason, robot: &RobotConfig, now: SystemTime) -> Row {
-    let (language, words) = (robot.language, robot.language.words());
+fn counts(alert: &Alert, robot: &RobotConfig, now: SystemTime) -> Row {
+    let (counts, language, words) = (&alert.counts, robot.language, robot.language.words());
     let clock = |moment| clock::short(moment, now, &robot.timezone);
-    let users = (counts.users > 0).then(|| language.users(counts.users));
-    let mut strong = match (reason, counts.last_said) {
-        (Reason::StillHappening, Some(said)) => {
-            vec![
-                language.times_since(counts.events_since_said, &clock(said)),
-                language.times_in_all(counts.events),
-            ]
-        }
-        (Reason::StillHappening | Reason::FirstSeen, _) => vec![language.times(counts.events)],
+    let users = (counts.users > 0).then(|| language.users(counts.users, counts.are_users_exact));
+    let mut strong = match counts.last_said {
+        Some(said) if counts.events_since_said > 0 => vec![
+            language.times_since(counts.events_since_said, &clock(said)),
+            language.times_in_all(counts.events),
+        ],
+        Some(_) => vec![language.times_in_all(counts.events)],
+        None => vec![language.times(counts.events)],
     };
     strong.extend(users);
     let rest = match counts.events {

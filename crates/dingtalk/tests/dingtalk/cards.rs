@@ -1,6 +1,10 @@
 //! What cards look like. The snapshots beside this file are meant to be read.
 
-use alert::{Alert, Counts, Location, Message, Reason};
+use std::time::Duration;
+
+use alert::{
+    Alert, Counted, Counts, Digest, Location, Message, Notice, NoticeKind, Reason, WindowCount,
+};
 use dingtalk::{Mention, MessageKind, OpenLinks, RobotConfig, render};
 use event::model::{EventKind, Level};
 use serde_json::json;
@@ -380,9 +384,11 @@ fn still_happening() -> Alert {
             events: 512,
             events_since_said: 36,
             users: 1_000,
+            are_users_exact: false,
             first_seen: at(1_782_771_331),
             last_seen: at(1_782_871_618),
             last_said: Some(at(1_782_868_018)),
+            ..alert().counts
         },
         ..alert()
     }
@@ -453,5 +459,218 @@ fn somebody() -> Mention {
         mobiles: vec!["13800000000".to_owned()],
         user_ids: vec!["manager1".to_owned()],
         all: true,
+    }
+}
+
+#[test]
+fn says_every_reason_in_both_languages() {
+    let mut shown = String::new();
+    for reason in Reason::ALL {
+        let alert = because(reason);
+        for robot in [robot(), in_english()] {
+            let text = text(&message(alert.clone()), &robot);
+            let told = text.lines().filter(|line| {
+                ["**shop-api**", "###", "自本代理", "counted since"]
+                    .iter()
+                    .any(|word| line.contains(word))
+            });
+            shown.push_str(&told.collect::<Vec<_>>().join("\n"));
+            shown.push_str("\n\n");
+        }
+    }
+
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_digest_names_the_most_urgent_and_counts_the_rest() {
+    let digest = Message::Digest(Box::new(digest()));
+
+    insta::assert_snapshot!(format!(
+        "{}\n\n---\n\n{}",
+        text(&digest, &robot()),
+        text(&digest, &in_english())
+    ));
+}
+
+#[test]
+fn a_digest_fits_whatever_it_holds_and_mentions_each_of_its_people_but_never_everyone() {
+    let mut full = digest();
+    full.alerts = (0..Digest::NAMED)
+        .map(|number| {
+            let mut alert = alert();
+            alert.subject.title = "题 [x](http://evil.example) <b> @all ".repeat(200);
+            alert.owners.mobiles = vec![format!("1380000000{number}")];
+            alert.mention = Some(Mention {
+                all: true,
+                ..Mention::default()
+            });
+            alert
+        })
+        .collect();
+    let robot = RobotConfig {
+        mention: somebody(),
+        ..robot()
+    };
+
+    let body = json(&Message::Digest(Box::new(full)), &robot);
+
+    assert!(body.to_string().len() <= 18_000);
+    assert_eq!(body["at"]["isAtAll"], false);
+    let mobiles = body["at"]["atMobiles"].as_array().unwrap();
+    assert_eq!(mobiles.len(), Digest::NAMED);
+    let shown = body["markdown"]["text"].as_str().unwrap();
+    assert!(!shown.contains("](http://evil"), "{shown}");
+    assert_eq!(shown.matches("](dingtalk://").count(), Digest::NAMED + 1);
+}
+
+#[test]
+fn a_refused_digest_is_said_without_words_of_events() {
+    let plain = RobotConfig {
+        message: MessageKind::Text,
+        ..in_english()
+    };
+
+    let text = text(&Message::Digest(Box::new(digest())), &plain);
+
+    assert!(
+        text.contains("and 5 more") && !text.contains("]("),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_proxy_speaks_of_itself_in_both_languages() {
+    let hour = Duration::from_secs(3_600);
+    let text_of = |text: &str| text.to_owned();
+    let kinds = [
+        NoticeKind::SentryDown {
+            since: at(1_782_871_331),
+            waiting: 41,
+        },
+        NoticeKind::SentryBack {
+            lasted: hour,
+            waited: 41,
+            delivered: 40,
+        },
+        NoticeKind::RobotBroken {
+            robot: text_of("oncall"),
+            detail: text_of("errcode 310000: sign not match"),
+            hint: text_of("check `secret`"),
+        },
+        NoticeKind::RobotBack {
+            robot: text_of("oncall"),
+            lasted: hour,
+        },
+        NoticeKind::SpoolNearlyFull {
+            used: 1_932_735_283,
+            size: 2 << 30,
+        },
+        NoticeKind::StateFallback {
+            backend: text_of("redis"),
+        },
+        NoticeKind::StateBack {
+            backend: text_of("redis"),
+            lasted: hour,
+        },
+    ];
+    let mut shown = String::new();
+    for kind in kinds {
+        let notice = Notice {
+            id: text_of("n"),
+            at: at(1_782_871_618),
+            kind,
+        };
+        for robot in [robot(), in_english()] {
+            shown.push_str(&text(&Message::Notice(Box::new(notice.clone())), &robot));
+            shown.push_str("\n\n---\n\n");
+        }
+    }
+
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_route_mentions_others_than_the_robot_and_an_event_its_owners() {
+    let robot = RobotConfig {
+        mention: somebody(),
+        ..robot()
+    };
+    let mention = |mobile: &str| Mention {
+        mobiles: vec![mobile.to_owned()],
+        ..Mention::default()
+    };
+    let mut owned = alert();
+    owned.owners = mention("13900000000");
+    let mut routed = owned.clone();
+    routed.mention = Some(mention("13700000000"));
+    let mut nobody = alert();
+    nobody.mention = Some(Mention::default());
+
+    let mobiles = |alert: Alert| json(&message(alert), &robot)["at"]["atMobiles"].clone();
+    assert_eq!(mobiles(owned), json!(["13800000000", "13900000000"]));
+    assert_eq!(mobiles(routed), json!(["13700000000", "13900000000"]));
+    assert_eq!(json(&message(nobody), &robot).get("at"), None);
+}
+
+/// An alert said for a reason, with what the engine tells along.
+fn because(reason: Reason) -> Alert {
+    let window = WindowCount {
+        count: 100,
+        of: Counted::Events,
+        within: Duration::from_secs(60),
+    };
+    let (last_said, since_said) = match reason {
+        Reason::FirstSeen | Reason::Threshold => (None, 37),
+        Reason::Stopped => (Some(at(1_782_871_400)), 0),
+        _ => (Some(at(1_782_871_400)), 12),
+    };
+    let mut alert = alert();
+    alert.reason = reason;
+    alert.counts.last_said = last_said;
+    alert.counts.events_since_said = since_said;
+    alert.counts.window = match reason {
+        Reason::Threshold => Some(WindowCount {
+            count: 5,
+            of: Counted::Users,
+            ..window
+        }),
+        Reason::Burst => Some(window),
+        _ => None,
+    };
+    alert.counts.quiet = match reason {
+        Reason::Regression => Some(Duration::from_secs(8 * 86_400)),
+        Reason::Stopped => Some(Duration::from_secs(3_600)),
+        _ => None,
+    };
+    alert
+}
+
+fn digest() -> Digest {
+    let reasons = [
+        (Reason::FirstSeen, Level::Fatal),
+        (Reason::Burst, Level::Error),
+        (Reason::Stopped, Level::Error),
+    ];
+    let alerts = reasons.map(|(reason, level)| {
+        let mut alert = because(reason);
+        alert.subject.level = level;
+        alert
+    });
+    Digest {
+        alerts: alerts.into(),
+        notices: vec![Notice {
+            id: "n".to_owned(),
+            at: at(1_782_871_618),
+            kind: NoticeKind::StateFallback {
+                backend: "redis".to_owned(),
+            },
+        }],
+        alerts_total: 6,
+        events: 214,
+        missed: 2,
+        since: at(1_782_871_320),
+        until: now(),
+        status_url: Some("https://notice.example.com/".to_owned()),
     }
 }

@@ -41,7 +41,7 @@ async fn sends_without_signature_when_there_is_no_secret() {
     };
 
     robot_of(config)
-        .notify(&message(alert()), "id-1", now())
+        .notify(0, &message(alert()), "id-1", now())
         .await
         .unwrap();
 
@@ -51,28 +51,28 @@ async fn sends_without_signature_when_there_is_no_secret() {
 
 #[tokio::test]
 async fn never_takes_a_refusal_for_a_delivery() {
-    let never = Retry::Never;
+    let (never, repair) = (Retry::Never, Retry::AfterRepair);
     let closed = Retry::Paused(Duration::from_secs(60));
     let cases = [
         (
             errcode(310_000, "keywords not in content"),
             "keyword_missing",
-            never,
+            repair,
         ),
         (
             errcode(310_000, "sign not match"),
             "signature_mismatch",
-            never,
+            repair,
         ),
         (
             errcode(310_000, "ip 203.0.113.9 not in whitelist"),
             "address_refused",
-            never,
+            repair,
         ),
         (
             errcode(300_005, "token is not exist"),
             "token_unknown",
-            never,
+            repair,
         ),
         (
             errcode(130_101, "send too fast, exceed 20 times per minute"),
@@ -95,7 +95,7 @@ async fn never_takes_a_refusal_for_a_delivery() {
         (
             http("302 Found", "Location: /robot/send2\r\n", ""),
             "redirected",
-            never,
+            repair,
         ),
         (String::new(), "broken_off", Retry::Soon),
         (
@@ -145,7 +145,7 @@ async fn a_failed_connection_tells_no_token() {
     };
 
     let failure = robot_of(config)
-        .notify(&message(alert()), "id-1", now())
+        .notify(0, &message(alert()), "id-1", now())
         .await
         .unwrap_err();
 
@@ -172,7 +172,7 @@ async fn gives_up_on_an_answer_that_does_not_come() {
 
     let failure = Robot::new(config, &http)
         .unwrap()
-        .notify(&message(alert()), "id-1", now())
+        .notify(0, &message(alert()), "id-1", now())
         .await;
 
     let failure = failure.unwrap_err();
@@ -190,11 +190,11 @@ async fn signs_again_with_dingtalks_clock_and_remembers_it() {
     let robot = robot_of(config(&server));
 
     robot
-        .notify(&message(alert()), "id-1", now())
+        .notify(0, &message(alert()), "id-1", now())
         .await
         .unwrap();
     robot
-        .notify(&message(alert()), "id-2", now())
+        .notify(0, &message(alert()), "id-2", now())
         .await
         .unwrap();
 
@@ -247,7 +247,7 @@ async fn shrinks_a_message_once_when_it_is_too_long() {
     long.links.similar = Some(format!("https://sentry.example.com/{}", "é".repeat(200)));
 
     robot_of(config(&server))
-        .notify(&message(long), "id-1", now())
+        .notify(0, &message(long), "id-1", now())
         .await
         .unwrap();
 
@@ -305,7 +305,7 @@ async fn leaves_a_closed_robot_alone_for_longer_until_it_delivers() {
     let mut pauses = Vec::new();
 
     for _ in 0..4 {
-        let verdict = robot.notify(&message(alert()), "id-1", now()).await;
+        let verdict = robot.notify(0, &message(alert()), "id-1", now()).await;
         pauses.push(verdict.map_err(|failure| failure.retry).err());
     }
 
@@ -329,7 +329,10 @@ fn tells_its_name_and_budget() {
 
     let robot = Robot::new(robot(), &HttpSettings::default()).unwrap();
 
-    assert_eq!((robot.name(), robot.budget()), ("oncall", 18));
+    let channels = robot.channels();
+    assert_eq!(robot.name(), "oncall");
+    assert_eq!((channels.len(), channels[0].per_minute), (1, 18));
+    assert!(!channels[0].bucket.contains(&TOKEN[..8]));
     assert_eq!(robot.config().message, MessageKind::Markdown);
 }
 
@@ -347,7 +350,7 @@ fn refuses_to_be_made_without_a_webhook() {
 
 async fn send(server: &Server) -> Result<(), Failure> {
     robot_of(config(server))
-        .notify(&message(alert()), "id-1", now())
+        .notify(0, &message(alert()), "id-1", now())
         .await
 }
 

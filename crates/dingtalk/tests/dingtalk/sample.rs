@@ -23,6 +23,7 @@ pub(crate) fn robot() -> RobotConfig {
         name: "oncall".to_owned(),
         webhooks: vec![Webhook::parse(TOKEN).unwrap()],
         secret: Some(Secret::new(SECRET)),
+        secrets: Vec::new(),
         keyword: None,
         per_minute: 18,
         message: MessageKind::Markdown,
@@ -50,17 +51,23 @@ pub(crate) fn alert() -> Alert {
             events: 37,
             events_since_said: 37,
             users: 12,
+            are_users_exact: true,
             first_seen: at(1_782_871_331),
             last_seen: at(1_782_871_618),
             last_said: None,
+            window: None,
+            quiet: None,
         },
         links: Links {
             event: Some(format!("{ISSUES}&query=9f3c2d1a00004000800000000000beef")),
             similar: Some(format!(
                 "{ISSUES}&query=is%3Aunresolved+error.type%3AZeroDivisionError"
             )),
+            mutes: Vec::new(),
         },
         route: vec!["root".to_owned(), "prod-errors".to_owned()],
+        mention: None,
+        owners: Mention::default(),
     }
 }
 

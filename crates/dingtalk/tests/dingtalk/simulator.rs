@@ -123,7 +123,7 @@ async fn names_the_cause_in_every_wording() {
 
             assert_eq!(
                 (failure.reason, failure.retry),
-                (reason, Retry::Never),
+                (reason, Retry::AfterRepair),
                 "{wording:?}"
             );
         }
@@ -169,6 +169,39 @@ async fn a_repeat_with_the_same_id_is_shown_once() {
 }
 
 #[tokio::test]
+async fn each_webhook_signs_with_its_own_secret_and_has_its_own_budget() {
+    let simulator =
+        RobotSimulator::start([strict(), testkit::Robot::new("second").secret("SECsecond")])
+            .await
+            .unwrap();
+    let first = config(&simulator);
+    let robot = robot_of(RobotConfig {
+        webhooks: vec![first.webhooks[0].clone(), webhook(&simulator, "second")],
+        secrets: vec![Secret::new(SECRET), Secret::new("SECsecond")],
+        secret: None,
+        ..first
+    });
+
+    for channel in [0, 1] {
+        let id = format!("id-{channel}");
+        let now = SystemTime::now();
+        robot
+            .notify(channel, &message(alert()), &id, now)
+            .await
+            .unwrap();
+    }
+
+    let tokens: Vec<String> = simulator
+        .messages()
+        .into_iter()
+        .map(|message| message.token)
+        .collect();
+    assert_eq!(tokens[1], "second");
+    let channels = robot.channels();
+    assert_ne!(channels[0].bucket, channels[1].bucket);
+}
+
+#[tokio::test]
 async fn the_twenty_first_message_of_a_minute_closes_the_robot() {
     let simulator = RobotSimulator::start([strict()]).await.unwrap();
     let robot = robot_of(config(&simulator));
@@ -177,6 +210,7 @@ async fn the_twenty_first_message_of_a_minute_closes_the_robot() {
     for number in 0..21 {
         let verdict = robot
             .notify(
+                0,
                 &message(alert()),
                 &format!("id-{number}"),
                 SystemTime::now(),
@@ -191,7 +225,7 @@ async fn the_twenty_first_message_of_a_minute_closes_the_robot() {
 
 async fn notify(config: RobotConfig, message: &Message, id: &str) -> Result<(), alert::Failure> {
     robot_of(config)
-        .notify(message, id, SystemTime::now())
+        .notify(0, message, id, SystemTime::now())
         .await
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::persist::Known;
 use super::record::Record;
-use super::routes::Addition;
+use super::routes::{Addition, RouteRecord};
 use super::unsaved::{Batch, encode};
 use super::{MIXER, folded, moment, user_hash};
 use crate::{Issue, IssueHash, IssueKey, RouteKey, Said, Seen, Sighting, Tally, Word};
@@ -36,14 +36,23 @@ struct Unsaved {
     gone: Vec<IssueKey>,
 }
 
+/// Hashes in short, and where their issues are.
+type Found = [Option<(u64, Option<u32>)>; HASHES];
+
 #[derive(Debug)]
 struct Slot {
     record: Record,
     newer: u32,
     older: u32,
+    /// Grows with each use and each release, so it is odd while the slot is free.
     generation: u32,
-    is_free: bool,
     is_unsaved: bool,
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        self.generation % 2 == 1
+    }
 }
 
 impl Issues {
@@ -69,7 +78,8 @@ impl Issues {
         now: u64,
         may_go: impl Fn(&IssueKey) -> bool,
     ) -> (Seen, usize) {
-        let known = self.find_any(sighting);
+        let found = self.find_all(sighting);
+        let known = found.iter().flatten().find_map(|(_, at)| *at);
         if is_duplicate {
             let seen = known.map_or_else(|| unknown(sighting, now), |at| self.seen(at, sighting));
             return (seen, 0);
@@ -79,7 +89,7 @@ impl Issues {
             evicted = self.make_room(may_go);
             self.add(sighting, now)
         });
-        self.attach(sighting, at);
+        self.attach(&found, at);
         self.touch(at);
         self.mark_slot(at);
         (self.count(at, sighting, now), evicted)
@@ -91,7 +101,7 @@ impl Issues {
 
     pub(super) fn events_since_said(&self, key: &IssueKey, route: RouteKey) -> u64 {
         let record = self.find(key).and_then(|record| record.route(route));
-        record.map_or(0, |record| record.since_said)
+        record.map_or(0, RouteRecord::since_said)
     }
 
     pub(super) fn tell(&mut self, word: &Word, events: u64, now: u64) {
@@ -124,7 +134,7 @@ impl Issues {
     }
 
     pub(super) fn said_since(&self, since: u64) -> Vec<(IssueKey, RouteKey, Said)> {
-        let live = self.slots.iter().filter(|slot| !slot.is_free);
+        let live = self.slots.iter().filter(|slot| !slot.is_free());
         let routes = live.flat_map(|slot| {
             let routes = slot.record.routes();
             routes.map(|route| (slot.record.key, route.route, route.said()))
@@ -151,7 +161,7 @@ impl Issues {
 
     /// Returns what was spoken of on a route, has not been seen there since `before`, and is not known to have stopped.
     pub(super) fn quiet(&self, route: RouteKey, before: u64) -> Vec<(IssueKey, u64)> {
-        let records = self.slots.iter().filter(|slot| !slot.is_free);
+        let records = self.slots.iter().filter(|slot| !slot.is_free());
         let quiet = records.filter_map(|Slot { record, .. }| {
             let on_route = record.route(route)?;
             let is_told = on_route.said().is_some_and(|said| !said.is_stopped);
@@ -182,7 +192,7 @@ impl Issues {
             at = newer;
         }
         self.forget_stale_hashes();
-        let live = self.slots.iter_mut().filter(|slot| !slot.is_free);
+        let live = self.slots.iter_mut().filter(|slot| !slot.is_free());
         live.flat_map(|slot| slot.record.routes_mut())
             .for_each(|route| route.trim(now));
         gone
@@ -222,7 +232,7 @@ impl Issues {
         let counted = unsaved.counted.drain(left..);
         for at in unsaved.said.drain(..).chain(counted) {
             let slot = &mut self.slots[at as usize];
-            if std::mem::take(&mut slot.is_unsaved) && !slot.is_free {
+            if std::mem::take(&mut slot.is_unsaved) && !slot.is_free() {
                 let key = slot.record.key;
                 batch.issues.push((key, encode(&slot.record)));
             }
@@ -244,7 +254,7 @@ impl Issues {
 
     fn restore_one(&mut self, record: Record) {
         let own = short(record.key.project, &record.key.hash);
-        let aliases: Vec<u64> = record.aliases.iter().flatten().copied().collect();
+        let aliases = record.aliases();
         self.user_room = self.user_room.saturating_sub(record.users.kept());
         self.len += 1;
         let at = self.push(record);
@@ -293,11 +303,14 @@ impl Issues {
         seen(record, true, routes)
     }
 
-    fn find_any(&self, sighting: &Sighting<'_>) -> Option<u32> {
-        let hashes = sighting.hashes.iter().take(HASHES);
-        hashes
-            .filter_map(|hash| self.at(short(sighting.project, hash)))
-            .next()
+    /// Returns each hash in short, and where its issue is if it is known.
+    fn find_all(&self, sighting: &Sighting<'_>) -> Found {
+        let mut found = [None; HASHES];
+        for (slot, hash) in found.iter_mut().zip(sighting.hashes) {
+            let short = short(sighting.project, hash);
+            *slot = Some((short, self.at(short)));
+        }
+        found
     }
 
     fn find(&self, key: &IssueKey) -> Option<&Record> {
@@ -314,22 +327,23 @@ impl Issues {
     fn at(&self, short: u64) -> Option<u32> {
         let (at, generation) = *self.index.get(&short)?;
         let slot = self.slot(at)?;
-        (slot.generation == generation && !slot.is_free).then_some(at)
+        (slot.generation == generation).then_some(at)
     }
 
     fn slot(&self, at: u32) -> Option<&Slot> {
         self.slots.get(at as usize)
     }
 
-    fn attach(&mut self, sighting: &Sighting<'_>, at: u32) {
+    /// Lets the hashes that are not known name the issue.
+    fn attach(&mut self, found: &Found, at: u32) {
         let generation = self.slots[at as usize].generation;
-        for hash in sighting.hashes.iter().take(HASHES) {
-            let short = short(sighting.project, hash);
-            if self.at(short).is_none() {
-                self.index.insert(short, (at, generation));
-                let record = &mut self.slots[at as usize].record;
-                if *hash != record.key.hash {
-                    record.alias(short);
+        let record = &mut self.slots[at as usize].record;
+        let own = short(record.key.project, &record.key.hash);
+        for (short, known) in found.iter().flatten() {
+            if known.is_none() {
+                self.index.insert(*short, (at, generation));
+                if *short != own {
+                    record.alias(*short);
                 }
             }
         }
@@ -344,8 +358,8 @@ impl Issues {
             Some(at) => {
                 let slot = &mut self.slots[at as usize];
                 slot.record = record;
-                slot.is_free = false;
                 slot.is_unsaved = false;
+                slot.generation = slot.generation.wrapping_add(1);
                 at
             }
             None => self.push(record),
@@ -366,7 +380,6 @@ impl Issues {
             newer: NOWHERE,
             older: NOWHERE,
             generation: 0,
-            is_free: false,
             is_unsaved: false,
         });
         at
@@ -400,7 +413,6 @@ impl Issues {
         self.user_room += slot.record.users.kept();
         slot.record = Record::new(slot.record.key, RouteKey(0), 0);
         slot.generation = slot.generation.wrapping_add(1);
-        slot.is_free = true;
         self.free.push(at);
         self.len -= 1;
     }
@@ -409,7 +421,7 @@ impl Issues {
         let slots = &self.slots;
         self.index.retain(|_, (at, generation)| {
             let slot = slots.get(*at as usize);
-            slot.is_some_and(|slot| slot.generation == *generation && !slot.is_free)
+            slot.is_some_and(|slot| slot.generation == *generation)
         });
     }
 

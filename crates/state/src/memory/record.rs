@@ -11,8 +11,6 @@ use crate::{Issue, IssueKey, RouteKey, Sighting, Tally};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) key: IssueKey,
-    /// The hashes besides the key's that lead to it, as the index names them.
-    pub(super) aliases: Option<Box<[u64]>>,
     title: Box<str>,
     /// All zero when there is none.
     last_event: [u8; 16],
@@ -23,15 +21,23 @@ pub(super) struct Record {
     level: u8,
     /// The route most events take.
     first: RouteRecord,
-    /// The others.
-    more: Option<Box<[RouteRecord]>>,
+    /// What few issues have.
+    more: Option<Box<More>>,
+}
+
+/// A pointer of one word for all others.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct More {
+    /// The routes besides the first.
+    routes: Vec<RouteRecord>,
+    /// The hashes besides the key's that lead to the issue, as the index names them.
+    aliases: Vec<u64>,
 }
 
 impl Record {
     pub(super) fn new(key: IssueKey, route: RouteKey, now: u64) -> Self {
         Self {
             key,
-            aliases: None,
             title: Box::default(),
             last_event: [0; 16],
             events: 0,
@@ -58,20 +64,27 @@ impl Record {
 
     /// Notes another hash that leads to it; beyond [`ALIASES`] the oldest ones are looked up no more after a restart.
     pub(super) fn alias(&mut self, short: u64) {
-        let mut aliases = std::mem::take(&mut self.aliases).map_or_else(Vec::new, Vec::from);
+        let aliases = &mut self.more.get_or_insert_default().aliases;
         if aliases.len() >= ALIASES {
             aliases.remove(0);
         }
         aliases.push(short);
-        self.aliases = Some(aliases.into());
+    }
+
+    pub(super) fn aliases(&self) -> Vec<u64> {
+        self.more
+            .as_ref()
+            .map_or_else(Vec::new, |more| more.aliases.clone())
     }
 
     pub(super) fn routes(&self) -> impl Iterator<Item = &RouteRecord> {
-        std::iter::once(&self.first).chain(self.more.iter().flatten())
+        let more = self.more.iter().flat_map(|more| &more.routes);
+        std::iter::once(&self.first).chain(more)
     }
 
     pub(super) fn routes_mut(&mut self) -> impl Iterator<Item = &mut RouteRecord> {
-        std::iter::once(&mut self.first).chain(self.more.iter_mut().flatten())
+        let more = self.more.iter_mut().flat_map(|more| &mut more.routes);
+        std::iter::once(&mut self.first).chain(more)
     }
 
     pub(super) fn route(&self, route: RouteKey) -> Option<&RouteRecord> {
@@ -80,30 +93,26 @@ impl Record {
 
     /// Returns the record of a route, a new one when the issue has not taken it yet.
     pub(super) fn route_mut(&mut self, route: RouteKey) -> &mut RouteRecord {
-        let at = self.routes().position(|record| record.route == route);
+        if self.first.route == route {
+            return &mut self.first;
+        }
+        let more = &mut self.more.get_or_insert_default().routes;
+        let at = more.iter().position(|record| record.route == route);
         let at = at.unwrap_or_else(|| {
-            let mut more = std::mem::take(&mut self.more)
-                .map(Vec::from)
-                .unwrap_or_default();
             // Routes that a reload took away must not pile up.
             if more.len() >= ROUTES {
                 more.remove(0);
             }
             more.push(RouteRecord::new(route));
-            let at = more.len();
-            self.more = Some(more.into());
-            at
+            more.len() - 1
         });
-        match (at, &mut self.more) {
-            (1.., Some(more)) => &mut more[at - 1],
-            _ => &mut self.first,
-        }
+        &mut more[at]
     }
 
     pub(super) fn tally(&self, route: RouteKey) -> Tally {
         Tally {
             events: self.events,
-            events_since_said: self.route(route).map_or(0, |record| record.since_said),
+            events_since_said: self.route(route).map_or(0, RouteRecord::since_said),
             users: self.users.count(),
             are_users_exact: self.users.is_exact(),
             first_seen: moment(self.first_seen),

@@ -14,11 +14,11 @@ pub(super) struct RouteRecord {
     pub(super) route: RouteKey,
     /// The hash of the first release seen; 0 is none.
     release: u32,
+    since_said: u32,
     is_burst_told: bool,
     is_stopped: bool,
     said_at: u64,
     silence: u64,
-    pub(super) since_said: u64,
     pub(super) last_seen: u64,
     recent: Option<Box<Recent>>,
 }
@@ -73,7 +73,7 @@ impl RouteRecord {
         if let (Some(window), Some(user)) = (users, addition.user) {
             self.keep_user(window, user, now);
         }
-        self.since_said += 1;
+        self.since_said = self.since_said.saturating_add(1);
         self.last_seen = now;
         RouteSeen {
             previous: previous.map(moment),
@@ -93,13 +93,17 @@ impl RouteRecord {
             route: self.route,
             said: self.said(),
             is_claimed: false,
-            events_since_said: self.since_said,
+            events_since_said: self.since_said(),
             previous: self.previous().map(moment),
             is_new_release: false,
             in_events: 0,
             in_users: 0,
             in_burst: 0,
         }
+    }
+
+    pub(super) fn since_said(&self) -> u64 {
+        u64::from(self.since_said)
     }
 
     pub(super) fn said(&self) -> Option<Said> {
@@ -116,12 +120,13 @@ impl RouteRecord {
         self.silence = duration(word.silence);
         self.is_burst_told = word.is_burst_told;
         self.is_stopped = word.is_stopped;
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
         self.since_said = self.since_said.saturating_sub(events);
     }
 
     /// Takes over what another store knows; returns the last word when that store does not know of it.
     pub(super) fn learn(&mut self, there: &RouteSeen) -> Option<Said> {
-        self.since_said = there.events_since_said;
+        self.since_said = u32::try_from(there.events_since_said).unwrap_or(u32::MAX);
         let said = there.said;
         let newer = self
             .said()
@@ -140,7 +145,7 @@ impl RouteRecord {
             route: self.route,
             said: self.said(),
             is_claimed: false,
-            events_since_said: self.since_said,
+            events_since_said: self.since_said(),
             last_seen: moment(self.previous().unwrap_or_default()),
         }
     }

@@ -10,11 +10,12 @@ use crate::Seen;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Users {
     first: u64,
-    #[expect(
-        clippy::box_collection,
-        reason = "most issues have one user, and a set itself takes six times the room of a pointer"
-    )]
-    more: Option<Box<HashSet<u64>>>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct More {
+    users: HashSet<u64>,
     is_floor: bool,
 }
 
@@ -26,15 +27,20 @@ impl Users {
         if self.first == 0 {
             self.first = user;
         }
-        if self.first == user || self.more.as_ref().is_some_and(|more| more.contains(&user)) {
+        if self.first == user {
             return;
         }
-        if *room == 0 || self.count() >= Seen::USERS_COUNTED {
-            self.is_floor = true;
+        let is_full = *room == 0 || self.count() >= Seen::USERS_COUNTED;
+        let more = self.more.get_or_insert_default();
+        if more.users.contains(&user) {
+            return;
+        }
+        if is_full {
+            more.is_floor = true;
             return;
         }
         *room -= 1;
-        self.more.get_or_insert_default().insert(user);
+        more.users.insert(user);
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -42,12 +48,12 @@ impl Users {
     }
 
     pub(super) fn is_exact(&self) -> bool {
-        !self.is_floor
+        !self.more.as_ref().is_some_and(|more| more.is_floor)
     }
 
     /// How many hashes it keeps in a set.
     pub(super) fn kept(&self) -> usize {
-        self.more.as_ref().map_or(0, |more| more.len())
+        self.more.as_ref().map_or(0, |more| more.users.len())
     }
 }
 

@@ -134,7 +134,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that only some of ours may use.
-const OWNERS: [(&str, &[&str]); 21] = [
+const OWNERS: [(&str, &[&str]); 22] = [
     ("anyhow", &["cli"]),
     ("askama", &["admin"]),
     ("axum", &["admin"]),
@@ -148,6 +148,7 @@ const OWNERS: [(&str, &[&str]); 21] = [
     ("hyper-util", &["proxy", "admin", "testkit"]),
     ("md-5", &["grouping"]),
     ("minijinja", &["dingtalk"]),
+    ("postcard", &["state"]),
     ("redb", &["state"]),
     ("redis", &["state"]),
     ("reqwest", &["dingtalk"]),

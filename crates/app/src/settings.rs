@@ -90,6 +90,7 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
         ("robot", old.robots != new.robots),
         ("admin", old.admin != new.admin),
         ("tee.memory", old.tee.memory != new.tee.memory),
+        ("state", old.state != new.state),
         ("state.retention", old.retention != new.retention),
         ("log", old.log != new.log),
     ];

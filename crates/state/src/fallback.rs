@@ -2,7 +2,7 @@
 //!
 //! The first call that fails opens the breaker: from then on everything is answered from memory, and nobody waits for the
 //! shared store until a heartbeat has got through to it again. What was said meanwhile is then told to it, what waits is
-//! handed over. See `docs/decisions/0021-without-redis.md`.
+//! handed over. See `docs/decisions/0020-redis-and-its-absence.md`.
 
 mod alone;
 mod budget;

@@ -11,6 +11,7 @@ pub mod file;
 pub mod issue;
 pub mod memory;
 pub mod mute;
+pub mod open;
 pub mod outbox;
 pub mod redis;
 pub mod robot;
@@ -28,6 +29,7 @@ pub use crate::issue::{
 };
 pub use crate::memory::Memory;
 pub use crate::mute::{Mute, Scope};
+pub use crate::open::{Config, open};
 pub use crate::outbox::{
     Claim, End, Gathered, Other, Parcel, Pending, Settlement, Tally, Waiting, Word,
 };

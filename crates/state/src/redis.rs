@@ -1,7 +1,7 @@
 //! The store that replicas share: Redis 6.2 or newer, or Valkey.
 //!
 //! Every method is one Lua script, so it takes effect wholly or not at all, and all keys of one prefix are in one slot of
-//! a cluster: see `docs/decisions/0020-redis-in-one-slot.md`. `redis/common.lua` lists the keys.
+//! a cluster: see `docs/decisions/0020-redis-and-its-absence.md`. `redis/common.lua` lists the keys.
 
 mod address;
 mod answer;

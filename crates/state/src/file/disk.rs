@@ -29,7 +29,7 @@ pub(super) struct Disk {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DiskError {
     /// Another process has it.
-    #[error("another process has it open")]
+    #[error("another process has it open: give each its own `state.path`, or share state in Redis")]
     InUse,
     /// Its content is not what was written, or not by this version.
     #[error("its content cannot be read: {0}")]

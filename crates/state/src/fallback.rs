@@ -1,6 +1,6 @@
 //! A replica's way to state: the shared store, and memory alone while that one is away.
 //!
-//! The first call that fails opens the breaker: from then on everything is answered from memory, and nobody waits for the
+//! The first call that fails, or the third in a row that is late, opens the breaker: from then on everything is answered from memory, and nobody waits for the
 //! shared store until a heartbeat has got through to it again. What was said meanwhile is then told to it, what waits is
 //! handed over. See `docs/decisions/0020-redis-and-its-absence.md`.
 
@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use tokio::task::JoinHandle;
 
 use self::alone::{Debt, Replica};
-use crate::redis::Beat;
+use crate::redis::{Beat, Counted, is_late};
 use crate::{
     Claim, Expired, Gathered, Issue, IssueKey, Mute, Parcel, Pending, Quiet, Redis, Report,
     RouteKey, Seen, Settlement, Sighting, Store, Take, Trouble, Unavailable,
@@ -41,12 +41,19 @@ pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 pub(crate) trait Shared: Store {
     /// Tells it that a replica lives, connecting where that is needed.
     async fn beat(&self, replica: &str, now: SystemTime) -> Result<Beat, Unavailable>;
+
+    /// Adds what was counted of an issue that it knows.
+    async fn add(&self, counted: &Counted) -> Result<(), Unavailable>;
 }
 
 #[async_trait]
 impl Shared for Redis {
     async fn beat(&self, replica: &str, now: SystemTime) -> Result<Beat, Unavailable> {
         Redis::beat(self, replica, now).await
+    }
+
+    async fn add(&self, counted: &Counted) -> Result<(), Unavailable> {
+        Redis::add(self, counted).await
     }
 }
 
@@ -70,13 +77,15 @@ impl Drop for Fallback {
     }
 }
 
-/// Asks the shared store unless it is away, and answers from memory where it fails.
+/// Asks the shared store unless it is away, and answers from memory then; an answer that is only late is an error, since
+/// what waits there is not in memory.
 macro_rules! shared_or_local {
     ($self:ident.$method:ident($($argument:expr),*)) => {{
         if let Some(shared) = $self.replica.shared() {
-            match shared.$method($($argument),*).await {
+            match $self.replica.checked(shared.$method($($argument),*).await) {
                 Ok(answer) => return Ok(answer),
-                Err(error) => $self.replica.fall(&error),
+                Err(error) if $self.replica.shared().is_some() => return Err(error),
+                Err(_) => {}
             }
         }
         $self.replica.local.$method($($argument),*).await
@@ -104,27 +113,27 @@ impl Store for Fallback {
     async fn observe(&self, sighting: &Sighting<'_>, now: SystemTime) -> Result<Seen, Unavailable> {
         let replica = &self.replica;
         if let Some(shared) = replica.shared() {
-            match shared.observe(sighting, now).await {
+            match replica.checked(shared.observe(sighting, now).await) {
                 Ok(seen) => return Ok(replica.reconcile(sighting, seen, now).await),
-                Err(error) => replica.fall(&error),
+                // It may have been counted all the same.
+                Err(error) if is_late(&error) => return replica.local.observe(sighting, now).await,
+                Err(_) => {}
             }
         }
-        replica.local.observe(sighting, now).await
+        let seen = replica.local.observe(sighting, now).await?;
+        replica.counted(&seen);
+        Ok(seen)
     }
 
     async fn claim(&self, parcel: &Parcel<'_>, now: SystemTime) -> Result<Claim, Unavailable> {
         let replica = &self.replica;
-        if let Some(shared) = replica.shared() {
-            match shared.claim(parcel, now).await {
-                Ok(claim) => {
-                    if claim == Claim::Won {
-                        replica.put(parcel, now);
-                    }
-                    return Ok(claim);
-                }
-                Err(error) => replica.fall(&error),
-            }
+        if let Some(shared) = replica.shared()
+            && let Ok(claim) = replica.checked(shared.claim(parcel, now).await)
+        {
+            replica.claimed(parcel, claim, now);
+            return Ok(claim);
         }
+        // Where it was only late, it is handed over with the next heartbeat, and known there if it had arrived.
         replica.local.claim(parcel, now).await
     }
 
@@ -174,9 +183,9 @@ impl Store for Fallback {
         let replica = &self.replica;
         replica.settled(robot, settlements, now).await;
         if let Some(shared) = replica.shared() {
-            match shared.settle(robot, settlements, missed, now).await {
-                Ok(()) => return Ok(()),
-                Err(error) => replica.fall(&error),
+            let settled = shared.settle(robot, settlements, missed, now).await;
+            if replica.checked(settled).is_ok() {
+                return Ok(());
             }
         }
         // The message may wait in the shared store, in memory, or in both.
@@ -213,14 +222,19 @@ impl Store for Fallback {
             if let Some(wait) = replica.hold() {
                 return Ok(Take::After(wait));
             }
-            match shared.take(bucket, per_minute, now).await {
+            match replica.checked(shared.take(bucket, per_minute, now).await) {
                 Ok(taken) => {
                     if taken == Take::Granted {
                         replica.granted(bucket, now).await;
                     }
                     return Ok(taken);
                 }
-                Err(error) => replica.fall(&error),
+                // It may have been granted, so it counts as that.
+                Err(error) if is_late(&error) => replica.spent(bucket, now).await,
+                Err(_) => {}
+            }
+            if replica.shared().is_some() {
+                return Ok(Take::After(budget::LATE));
             }
         }
         replica.take_alone(bucket, per_minute, now).await
@@ -234,11 +248,12 @@ impl Store for Fallback {
     ) -> Result<(), Unavailable> {
         let replica = &self.replica;
         replica.local.close(bucket, until, now).await?;
-        if let Some(shared) = replica.shared() {
-            match shared.close(bucket, until, now).await {
-                Ok(()) => return Ok(()),
-                Err(error) => replica.fall(&error),
-            }
+        if let Some(shared) = replica.shared()
+            && replica
+                .checked(shared.close(bucket, until, now).await)
+                .is_ok()
+        {
+            return Ok(());
         }
         let bucket = bucket.to_owned();
         replica.owe(Debt::Close { bucket, until, now });
@@ -247,10 +262,9 @@ impl Store for Fallback {
 
     async fn report(&self, report: &Report) -> Result<(), Unavailable> {
         self.replica.local.report(report).await?;
-        if let Some(shared) = self.replica.shared()
-            && let Err(error) = shared.report(report).await
-        {
-            self.replica.fall(&error);
+        if let Some(shared) = self.replica.shared() {
+            // The next verdict comes soon enough.
+            let _ = self.replica.checked(shared.report(report).await);
         }
         Ok(())
     }
@@ -263,11 +277,10 @@ impl Store for Fallback {
         let replica = &self.replica;
         replica.local.mute(mute).await?;
         replica.status().mutes_set += 1;
-        if let Some(shared) = replica.shared() {
-            match shared.mute(mute).await {
-                Ok(()) => return Ok(()),
-                Err(error) => replica.fall(&error),
-            }
+        if let Some(shared) = replica.shared()
+            && replica.checked(shared.mute(mute).await).is_ok()
+        {
+            return Ok(());
         }
         replica.owe(Debt::Mute(mute.clone()));
         Ok(())
@@ -277,11 +290,10 @@ impl Store for Fallback {
         let replica = &self.replica;
         let was_here = replica.local.unmute(id).await?;
         replica.status().mutes_set += 1;
-        if let Some(shared) = replica.shared() {
-            match shared.unmute(id).await {
-                Ok(was_there) => return Ok(was_there || was_here),
-                Err(error) => replica.fall(&error),
-            }
+        if let Some(shared) = replica.shared()
+            && let Ok(was_there) = replica.checked(shared.unmute(id).await)
+        {
+            return Ok(was_there || was_here);
         }
         replica.owe(Debt::Unmute(id.to_owned()));
         Ok(was_here)
@@ -308,22 +320,20 @@ impl Store for Fallback {
     ) -> Result<Expired, Unavailable> {
         let replica = &self.replica;
         let here = replica.local.expire(before, stale, now).await?;
-        if let Some(shared) = replica.shared() {
-            match shared.expire(before, stale, now).await {
-                Ok(expired) => return Ok(expired),
-                Err(error) => replica.fall(&error),
-            }
+        if let Some(shared) = replica.shared()
+            && let Ok(expired) = replica.checked(shared.expire(before, stale, now).await)
+        {
+            return Ok(expired);
         }
         Ok(here)
     }
 
     async fn keep(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, Unavailable> {
         let replica = &self.replica;
-        if let Some(shared) = replica.shared() {
-            match shared.keep(name, value).await {
-                Ok(kept) => return replica.local.keep(name, &kept).await,
-                Err(error) => replica.fall(&error),
-            }
+        if let Some(shared) = replica.shared()
+            && let Ok(kept) = replica.checked(shared.keep(name, value).await)
+        {
+            return replica.local.keep(name, &kept).await;
         }
         let kept = replica.local.keep(name, value).await?;
         let name = name.to_owned();

@@ -29,6 +29,7 @@ pub(crate) use self::issues::release_hash;
 pub(crate) use self::persist::{Kept, Known};
 use self::queues::Queues;
 pub(crate) use self::record::cut;
+pub(crate) use self::shadow::CLAIMED;
 pub(crate) use self::unsaved::Batch;
 use self::unsaved::{Marks, Row};
 use crate::{

@@ -21,6 +21,9 @@ use tokio::time::timeout;
 
 pub use self::address::{Address, BadAddress};
 use self::answer::{Odd, quiet_on};
+pub(crate) use self::link::is_late;
+#[cfg(test)]
+pub(crate) use self::link::late;
 use self::link::{Link, unavailable};
 use self::script::Scripts;
 use crate::memory::{cut, duration, folded, millis, release_hash, user_hash};
@@ -65,6 +68,17 @@ pub(crate) struct Beat {
     pub(crate) epoch: String,
 }
 
+/// What was counted of an issue without the shared store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) issue: IssueKey,
+    pub(crate) events: u64,
+    pub(crate) first_seen: SystemTime,
+    pub(crate) last_seen: SystemTime,
+    /// Events since the last word, by route.
+    pub(crate) routes: Vec<(RouteKey, u64)>,
+}
+
 impl Redis {
     /// Returns a store that is not connected yet: every call fails until [`Redis::connect`] has.
     pub fn new(config: RedisConfig) -> Self {
@@ -95,6 +109,19 @@ impl Redis {
             self.link.disconnect();
         }
         beaten
+    }
+
+    /// Adds what was counted of an issue without Redis; nothing where the issue is not known.
+    pub(crate) async fn add(&self, counted: &Counted) -> Result<(), Unavailable> {
+        let mut call = self.call(&self.scripts.add);
+        call.arg(counted.issue.to_string())
+            .arg(counted.events)
+            .arg(millis(counted.first_seen))
+            .arg(millis(counted.last_seen));
+        for (route, events) in &counted.routes {
+            call.arg(route.0).arg(*events);
+        }
+        self.link.call(&call).await.map(drop)
     }
 
     async fn try_to_beat(&self, replica: &str, now: SystemTime) -> Result<Beat, Unavailable> {

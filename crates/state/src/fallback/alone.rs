@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -10,10 +10,12 @@ use tokio::time::Instant;
 
 use super::budget::LONG_REUNION;
 use super::{Clock, Shared};
+use crate::memory::CLAIMED;
 use crate::outbox::Owned;
+use crate::redis::is_late;
 use crate::{
-    Claim, End, Memory, Mute, Parcel, RouteKey, Said, Seen, Settlement, Sighting, Store, Trouble,
-    Unavailable, Word, outbox,
+    Claim, End, Issue, IssueKey, Memory, Mute, Parcel, RouteKey, Said, Seen, Settlement, Sighting,
+    Store, Trouble, Unavailable, Word, outbox,
 };
 
 /// A replica and its two stores.
@@ -24,6 +26,8 @@ pub(super) struct Replica {
     /// Tells this replica from others.
     pub(super) name: String,
     status: Mutex<Status>,
+    /// Calls in a row that were late.
+    late: AtomicU32,
 }
 
 /// What changes.
@@ -45,6 +49,8 @@ pub(super) struct Status {
     pub(super) patience: u32,
     /// What the shared store has to be told, oldest first.
     pub(super) debts: VecDeque<Debt>,
+    /// What was counted without the shared store.
+    pub(super) counted: HashMap<IssueKey, Counts>,
     /// Messages this replica put into the shared store that are not known to be settled.
     pub(super) mine: BTreeMap<String, Owned>,
     pub(super) mine_bytes: usize,
@@ -54,6 +60,13 @@ pub(super) struct Status {
     pub(super) looked: Option<String>,
     /// When the shared store last granted a message of a bucket to this replica.
     pub(super) granted: HashMap<String, Instant>,
+}
+
+/// Events of one issue, and of it on each route.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counts {
+    pub(super) events: u64,
+    pub(super) routes: HashMap<RouteKey, u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +111,7 @@ impl Replica {
         };
         Self {
             name: name(),
+            late: AtomicU32::new(0),
             shared,
             local: Memory::new(),
             status: Mutex::new(Status {
@@ -109,6 +123,7 @@ impl Replica {
                 back: None,
                 patience: 0,
                 debts: VecDeque::new(),
+                counted: HashMap::new(),
                 mine: BTreeMap::new(),
                 mine_bytes: 0,
                 mutes_set: 0,
@@ -127,6 +142,20 @@ impl Replica {
     pub(super) fn trouble(&self) -> Option<Trouble> {
         let status = self.status();
         status.away.as_ref().map(|away| away.trouble.clone())
+    }
+
+    /// Notes how a call of the shared store went: goes on without it when it failed, or was late too often.
+    pub(super) fn checked<T>(&self, answer: Result<T, Unavailable>) -> Result<T, Unavailable> {
+        match &answer {
+            Ok(_) => self.late.store(0, Ordering::Relaxed),
+            Err(error) if is_late(error) => {
+                if self.late.fetch_add(1, Ordering::Relaxed) + 1 >= LATE {
+                    self.fall(error);
+                }
+            }
+            Err(error) => self.fall(error),
+        }
+        answer
     }
 
     /// Goes on without the shared store.
@@ -190,7 +219,7 @@ impl Replica {
     /// Notes in the shared store that a word was said; false when that knows better.
     pub(super) async fn say_again(
         &self,
-        issue: crate::IssueKey,
+        issue: IssueKey,
         route: RouteKey,
         said: Said,
         after: Option<SystemTime>,
@@ -203,12 +232,32 @@ impl Replica {
             is_burst_told: said.is_burst_told,
             is_stopped: said.is_stopped,
         };
-        match self.shared.claim(&said_already(word), said.at).await {
-            Ok(claim) => claim == Claim::Won,
-            Err(error) => {
-                self.fall(&error);
-                false
-            }
+        let claim = self.shared.claim(&said_already(word), said.at).await;
+        self.checked(claim).is_ok_and(|claim| claim == Claim::Won)
+    }
+
+    /// Notes that a word is on its way in the shared store, this replica's or another one's.
+    pub(super) fn claimed(&self, parcel: &Parcel<'_>, claim: Claim, now: SystemTime) {
+        if claim == Claim::Won {
+            self.put(parcel, now);
+        }
+        if let Some(word) = parcel.word.filter(|_| claim != Claim::Full) {
+            let until = (!parcel.robots.is_empty()).then(|| now + CLAIMED);
+            self.local.rest(&word.issue, word.route, until);
+        }
+    }
+
+    /// Remembers what was counted without the shared store.
+    pub(super) fn counted(&self, seen: &Seen) {
+        let mut status = self.status();
+        let is_known = status.counted.contains_key(&seen.issue);
+        if seen.is_duplicate || (!is_known && status.counted.len() >= Issue::KEPT) {
+            return;
+        }
+        let counted = status.counted.entry(seen.issue).or_default();
+        counted.events += 1;
+        for on in &seen.routes {
+            *counted.routes.entry(on.route).or_default() += 1;
         }
     }
 
@@ -258,6 +307,7 @@ impl Replica {
                 after: after.map(|said| said.at),
                 ..word
             });
+            self.local.rest(&word.issue, word.route, None);
             // Memory is never away; where it has the word itself, it is told by settling.
             let _ = self.local.claim(&parcel, now).await;
         }
@@ -328,6 +378,9 @@ fn name() -> String {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     format!("{:x}-{started:x}-{number}", std::process::id())
 }
+
+/// Calls in a row that may be late: a pause of Redis, or of this process.
+const LATE: u32 = 3;
 
 /// Things that are remembered for the shared store.
 const DEBTS: usize = 20_000;

@@ -18,7 +18,11 @@ impl Replica {
         self.status()
             .granted
             .insert(bucket.to_owned(), Instant::now());
-        // Memory grants it too, whatever its budget, so that it counts in the minute to come.
+        self.spent(bucket, now).await;
+    }
+
+    /// Counts a message in memory too, whatever the budget is there, for the minute to come.
+    pub(super) async fn spent(&self, bucket: &str, now: SystemTime) {
         let _ = self.local.take(bucket, u32::MAX, now).await;
     }
 
@@ -81,6 +85,9 @@ impl Replica {
         (u32::try_from(replicas).unwrap_or(u32::MAX), wait)
     }
 }
+
+/// When to ask again after an answer was late.
+pub(super) const LATE: Duration = Duration::from_secs(1);
 
 const MINUTE: Duration = Duration::from_secs(60);
 

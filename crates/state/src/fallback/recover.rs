@@ -1,16 +1,15 @@
 //! The heartbeat: finds out that the shared store is back, or that it forgot, and makes it whole again.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::sleep;
 
-use super::alone::{Debt, Replica};
+use super::alone::{Counts, Debt, Replica};
+use crate::memory::CLAIMED;
 use crate::outbox::Owned;
-use crate::redis::Beat;
-use crate::{
-    Claim, End, Issue, IssueKey, Said, Settlement, Sighting, Store, Unavailable, Watch, Word,
-};
+use crate::redis::{Beat, Counted};
+use crate::{End, Issue, IssueKey, Said, Settlement, Sighting, Store, Unavailable, Watch, Word};
 
 /// Beats until it is dropped.
 pub(super) async fn beat_on(replica: Arc<Replica>) {
@@ -28,8 +27,7 @@ impl Replica {
             Ok(beat) => self.go_on(beat).await,
             Err(error) => Err(error),
         };
-        if let Err(error) = beaten {
-            self.fall(&error);
+        if self.checked(beaten).is_err() {
             self.take_over().await;
         }
     }
@@ -75,6 +73,7 @@ impl Replica {
             // A restart may have gone back to an older copy without saying so.
             self.put_mine_again().await?;
             self.tell_what_was_said(away.at).await?;
+            self.tell_what_was_counted(away.at).await?;
             self.tell_what_was_sent().await?;
             let mut status = self.status();
             let was_there_before = status.back.is_some();
@@ -138,7 +137,7 @@ impl Replica {
     }
 
     /// Notes in the shared store every word this replica said without it.
-    async fn tell_what_was_said(&self, since: std::time::SystemTime) -> Result<(), Unavailable> {
+    async fn tell_what_was_said(&self, since: SystemTime) -> Result<(), Unavailable> {
         for (issue, route, said) in self.local.said_since(since) {
             let there = self.shared.issue(&issue.key).await?;
             if there.is_none() {
@@ -151,6 +150,23 @@ impl Replica {
             }
         }
         Ok(())
+    }
+
+    /// Adds what this replica counted without the shared store.
+    async fn tell_what_was_counted(&self, since: SystemTime) -> Result<(), Unavailable> {
+        loop {
+            let next = self.status().counted.keys().next().copied();
+            let Some(key) = next else { return Ok(()) };
+            if let Some(here) = self.local.issue(&key).await? {
+                if self.shared.issue(&key).await?.is_none() {
+                    self.introduce(&here).await?;
+                }
+                let counts = self.status().counted.get(&key).cloned();
+                let counted = counted(&here, &counts.unwrap_or_default(), since);
+                self.shared.add(&counted).await?;
+            }
+            self.status().counted.remove(&key);
+        }
     }
 
     /// Counts in the shared budgets what this replica sent in the last minute.
@@ -176,6 +192,10 @@ impl Replica {
             for robot in &owned.robots {
                 self.local.settle(robot, &[settlement], 0, now).await?;
             }
+            if let Some(word) = &owned.word {
+                let until = Some(now + CLAIMED);
+                self.local.rest(&word.issue, word.route, until);
+            }
         }
         Ok(())
     }
@@ -186,18 +206,15 @@ impl Replica {
         if let Some(word) = owned.word.as_ref().filter(|_| !owned.is_told) {
             after = self.said_before(word).await?.map(|said| said.at);
             let here = self.local.said(&word.issue, word.route);
-            let is_said =
-                |said: Option<std::time::SystemTime>| said.is_some_and(|at| at >= owned.put);
+            let is_said = |said: Option<SystemTime>| said.is_some_and(|at| at >= owned.put);
             if is_said(after) || is_said(here.map(|said| said.at)) {
                 self.status().forget(&owned.id);
                 return Ok(());
             }
         }
-        let claim = self.shared.claim(&owned.parcel(after), owned.put).await?;
-        match claim {
-            Claim::Won => self.put(&owned.parcel(after), owned.put),
-            Claim::Taken | Claim::Full => {}
-        }
+        let parcel = owned.parcel(after);
+        let claim = self.shared.claim(&parcel, owned.put).await?;
+        self.claimed(&parcel, claim, (self.clock)());
         Ok(())
     }
 
@@ -232,10 +249,15 @@ impl Replica {
             level: issue.level,
             routes: &watches,
         };
-        self.shared
-            .observe(&sighting, issue.last_seen)
-            .await
-            .map(drop)
+        self.shared.observe(&sighting, issue.last_seen).await?;
+        // That was one of the events that are to be added.
+        if let Some(counts) = self.status().counted.get_mut(&issue.key) {
+            counts.events = counts.events.saturating_sub(1);
+            for events in counts.routes.values_mut() {
+                *events = events.saturating_sub(1);
+            }
+        }
+        Ok(())
     }
 
     /// Takes over the mutes that others set.
@@ -291,10 +313,34 @@ impl Replica {
             let said = word.and_then(|word| self.local.said(&word.issue, word.route));
             let said = said.map(|said| said.at);
             if said.is_none_or(|at| at < owned.put) {
+                if let Some(word) = word {
+                    self.local.rest(&word.issue, word.route, None);
+                }
                 // Memory is never away.
                 let _ = self.local.claim(&owned.parcel(said), owned.put).await;
             }
         }
+    }
+}
+
+/// What there is to add. Where a word was told meanwhile, only what came after it counts since then.
+fn counted(here: &Issue, counts: &Counts, since: SystemTime) -> Counted {
+    let routes = here.routes.iter().map(|on| {
+        let is_told = on.said.is_some_and(|said| said.at >= since);
+        let counted = counts.routes.get(&on.route).copied().unwrap_or_default();
+        let events = if is_told {
+            on.events_since_said
+        } else {
+            counted
+        };
+        (on.route, events)
+    });
+    Counted {
+        issue: here.key,
+        events: counts.events,
+        first_seen: here.first_seen,
+        last_seen: here.last_seen,
+        routes: routes.collect(),
     }
 }
 

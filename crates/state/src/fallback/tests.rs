@@ -53,6 +53,95 @@ async fn a_store_that_is_away_costs_one_call_and_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn single_late_answers_are_passed_over_and_three_in_a_row_are_not() {
+    let stage = Stage::new();
+    let replica = stage.replica().await;
+    see(&replica, b'a', 1, 0).await;
+
+    stage.shared.set(Mood::Late);
+    see(&replica, b'a', 2, 0).await;
+    assert!(replica.pending("oncall", 9).await.is_err());
+    stage.shared.set(Mood::Up);
+    assert_eq!(replica.trouble(), None);
+    assert_eq!(
+        see(&replica, b'a', 3, 0).await.events,
+        3,
+        "it was counted all the same"
+    );
+
+    stage.shared.set(Mood::Late);
+    let lease = Duration::from_secs(30);
+    assert!(replica.lead("oncall", "me", lease, at(0)).await.is_err());
+    let taken = replica.take("oncall", 18, at(0)).await.unwrap();
+    assert!(matches!(taken, Take::After(_)), "{taken:?}");
+    tell(&replica, "oncall", "a-1", 1, 0).await;
+    assert!(replica.trouble().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_is_late_is_made_once() {
+    let stage = Stage::new();
+    let replica = stage.replica().await;
+    see(&replica, b'a', 1, 0).await;
+
+    stage.shared.set(Mood::Late);
+    assert_eq!(claim(&replica, "a-1", b'a', None, 0).await, Claim::Won);
+    stage.shared.set(Mood::Up);
+    stage.pass(1).await;
+
+    assert_eq!(replica.trouble(), None);
+    assert_eq!(replica.pending("oncall", 9).await.unwrap().alone_total, 1);
+    assert_eq!(replica.replica.local.parcels().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_on_its_way_in_the_store_is_not_said_again_without_it() {
+    let stage = Stage::new();
+    let (one, other) = (stage.replica().await, stage.replica().await);
+    see(&one, b'a', 1, 0).await;
+    claim(&one, "a-1", b'a', None, 0).await;
+    see(&other, b'a', 2, 0).await;
+
+    stage.shared.set(Mood::Down);
+
+    for replica in [&one, &other] {
+        assert!(see(replica, b'a', 3, 1).await.routes[0].is_claimed);
+        assert_eq!(claim(replica, "a-2", b'a', None, 1).await, Claim::Taken);
+    }
+    assert_eq!(claim(&other, "a-2", b'a', None, 301).await, Claim::Won);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_counted_without_the_store_is_added_to_it() {
+    let stage = Stage::new();
+    let (one, other) = (stage.replica().await, stage.replica().await);
+    see(&one, b'a', 1, 0).await;
+    stage.shared.set(Mood::Down);
+    let now = stage.seconds();
+    for event in 2..12 {
+        see(&one, b'a', event, now).await;
+        see(&one, b'b', event + 50, now).await;
+    }
+    see(&other, b'a', 20, now).await;
+    // A word about `b` is told after its tenth event, and two come after it.
+    claim(&one, "b-1", b'b', None, now).await;
+    tell(&one, "oncall", "b-1", 10, now + 1).await;
+    see(&one, b'b', 62, now + 2).await;
+    see(&one, b'b', 63, now + 2).await;
+
+    stage.shared.set(Mood::Up);
+    stage.pass(4).await;
+
+    let there = stage.shared.memory();
+    let issue = there.issue(&key(b'a')).await.unwrap().unwrap();
+    assert_eq!((issue.events, issue.routes[0].events_since_said), (12, 12));
+    let issue = there.issue(&key(b'b')).await.unwrap().unwrap();
+    assert_eq!(issue.events, 12);
+    assert!(issue.routes[0].events_since_said <= 2, "{issue:?}");
+    assert_eq!(issue.routes[0].said.unwrap().at, at(now + 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_this_replica_saw_is_not_repeated_without_the_store() {
     let stage = Stage::new();
     let replica = stage.replica().await;
@@ -424,6 +513,8 @@ enum Mood {
     Down,
     /// Does what it is asked, and its answers are lost.
     Mute,
+    /// Does what it is asked, too late.
+    Late,
 }
 
 impl Stage {
@@ -498,7 +589,7 @@ impl Double {
         let mut state = self.state.lock().unwrap();
         state.calls += 1;
         match state.mood {
-            Mood::Up | Mood::Mute => Ok(Arc::clone(&state.memory)),
+            Mood::Up | Mood::Mute | Mood::Late => Ok(Arc::clone(&state.memory)),
             Mood::Down => Err(lost()),
         }
     }
@@ -507,6 +598,7 @@ impl Double {
         match self.state.lock().unwrap().mood {
             Mood::Up | Mood::Down => Ok(answer),
             Mood::Mute => Err(lost()),
+            Mood::Late => Err(crate::redis::late()),
         }
     }
 }
@@ -542,6 +634,11 @@ impl Shared for Double {
             rank,
             epoch,
         })
+    }
+
+    async fn add(&self, counted: &Counted) -> Result<(), Unavailable> {
+        self.begin()?.add(counted);
+        self.end(())
     }
 }
 

@@ -133,6 +133,19 @@ impl Issues {
             .collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn count_elsewhere(&mut self, counted: &crate::redis::Counted) {
+        let Some(at) = self.find_at(&counted.issue) else {
+            return;
+        };
+        let record = &mut self.slots[at as usize].record;
+        record.events += counted.events;
+        record.last_seen = record.last_seen.max(super::millis(counted.last_seen));
+        for (route, events) in &counted.routes {
+            record.route_mut(*route).add(*events);
+        }
+    }
+
     pub(super) fn said_since(&self, since: u64) -> Vec<(IssueKey, RouteKey, Said)> {
         let live = self.slots.iter().filter(|slot| !slot.is_free());
         let routes = live.flat_map(|slot| {

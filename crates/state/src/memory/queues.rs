@@ -208,6 +208,27 @@ impl Queues {
             .then_some(word)
     }
 
+    /// Lets a word rest that waits in no queue here, or ends its rest.
+    pub(super) fn rest(&mut self, issue: &IssueKey, route: RouteKey, until: Option<u64>) {
+        let word = (*issue, route);
+        let held = self.claims.words.get(&word);
+        if held.is_some_and(|held| held.left > 0) {
+            return;
+        }
+        match until {
+            Some(rests_until) => {
+                let held = Held {
+                    left: 0,
+                    is_told: false,
+                    rests_until,
+                };
+                self.claims.insert(word, held);
+            }
+            None if held.is_some() => self.claims.release(&word),
+            None => {}
+        }
+    }
+
     pub(super) fn forget_missed(&mut self, robot: &str, missed: u64) {
         if let Some(queue) = self.robots.get_mut(robot) {
             queue.missed = queue.missed.saturating_sub(missed);

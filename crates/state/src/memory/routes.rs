@@ -140,6 +140,11 @@ impl RouteRecord {
         newer
     }
 
+    #[cfg(test)]
+    pub(super) fn add(&mut self, events: u64) {
+        self.since_said += u32::try_from(events).unwrap();
+    }
+
     pub(super) fn listed(&self) -> IssueRoute {
         IssueRoute {
             route: self.route,

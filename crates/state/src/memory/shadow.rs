@@ -1,6 +1,6 @@
 //! What memory does beside a shared store: it knows what this process saw there, and gives back what was said without it.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::{Inner, Memory, millis, moment};
 use crate::outbox::Owned;
@@ -29,7 +29,22 @@ impl Memory {
         };
         let mut inner = self.lock();
         inner.observe(&sighting, millis(now));
+        for on in &seen.routes {
+            let until = on.is_claimed.then(|| millis(now + CLAIMED));
+            inner.queues.rest(&seen.issue, on.route, until);
+        }
         inner.issues.learn(seen)
+    }
+
+    /// Lets a word about an issue rest until a moment, because it is on its way elsewhere; `None` ends the rest.
+    pub(crate) fn rest(&self, issue: &IssueKey, route: RouteKey, until: Option<SystemTime>) {
+        self.lock().queues.rest(issue, route, until.map(millis));
+    }
+
+    /// Adds what was counted of an issue elsewhere.
+    #[cfg(test)]
+    pub(crate) fn add(&self, counted: &crate::redis::Counted) {
+        self.lock().issues.count_elsewhere(counted);
     }
 
     /// Returns the last word about an issue on a route.
@@ -77,3 +92,6 @@ impl Memory {
             .collect()
     }
 }
+
+/// How long a word that is on its way elsewhere is left to others.
+pub(crate) const CLAIMED: Duration = Duration::from_secs(300);

@@ -93,6 +93,18 @@ impl Link {
     }
 }
 
+/// What a call that takes too long ends with.
+#[cfg(test)]
+pub(crate) fn late() -> Unavailable {
+    unavailable(NoAnswer::Late(Duration::from_millis(50)))
+}
+
+/// Returns whether a call only took too long: it may still take effect.
+pub(crate) fn is_late(error: &Unavailable) -> bool {
+    let cause = error.source.downcast_ref::<NoAnswer>();
+    matches!(cause, Some(NoAnswer::Late(_)))
+}
+
 pub(super) fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> Unavailable {
     Unavailable {
         backend: super::BACKEND,

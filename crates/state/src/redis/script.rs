@@ -6,6 +6,7 @@ use redis::Script;
 
 /// Every script, ready to be called.
 pub(super) struct Scripts {
+    pub(super) add: Script,
     pub(super) beat: Script,
     pub(super) claim: Script,
     pub(super) close: Script,
@@ -33,6 +34,7 @@ impl Scripts {
             Script::new(&format!("local TTL = {ttl}\n{COMMON}\n{own}"))
         };
         Self {
+            add: script(include_str!("add.lua")),
             beat: script(include_str!("beat.lua")),
             claim: script(include_str!("claim.lua")),
             close: script(include_str!("close.lua")),

@@ -24,11 +24,18 @@ pub(super) fn state(
     });
     let url = secret(&mut section, "url", environment);
     let prefix = section.read("prefix", PREFIX.to_owned(), text);
+    let budget = section.read("timeout", BUDGET, positive);
     let retention = section.read("retention", retention, positive);
     let config = match kind {
         Kind::Memory => Config::Memory,
         Kind::File => Config::File(path),
-        Kind::Redis => redis(&section, url.as_deref(), prefix, retention),
+        Kind::Redis => redis(&section, url.as_deref(), |address| RedisConfig {
+            address,
+            prefix,
+            // Issues are forgotten by looking at them; what is left behind goes a day later.
+            retention: retention.saturating_add(Duration::from_secs(24 * 60 * 60)),
+            budget,
+        }),
     };
     for key in ["url", "url_file"] {
         if section.has(key) && kind != Kind::Redis {
@@ -40,7 +47,11 @@ pub(super) fn state(
     (config, retention)
 }
 
-fn redis(section: &Section, url: Option<&str>, prefix: String, retention: Duration) -> Config {
+fn redis(
+    section: &Section,
+    url: Option<&str>,
+    config: impl FnOnce(Address) -> RedisConfig,
+) -> Config {
     let Some(url) = url else {
         section.complain(
             "url",
@@ -49,13 +60,7 @@ fn redis(section: &Section, url: Option<&str>, prefix: String, retention: Durati
         return Config::Memory;
     };
     match url.parse::<Address>() {
-        Ok(address) => Config::Redis(RedisConfig {
-            address,
-            prefix,
-            // Issues are forgotten by looking at them; what is left behind goes a day later.
-            retention: retention.saturating_add(Duration::from_secs(24 * 60 * 60)),
-            budget: BUDGET,
-        }),
+        Ok(address) => Config::Redis(config(address)),
         Err(error) => {
             section.complain("url", &Wrong::new(error.to_string(), URL));
             Config::Memory
@@ -82,5 +87,5 @@ const PREFIX: &str = "sentry-notice:";
 
 const URL: &str = "such as \"redis://127.0.0.1:6379/0\", \"rediss://:password@host\", \"redis+cluster://a:7000,b:7000\" or \"redis+sentinel://a:26379,b:26379/mymaster\"";
 
-/// How long Redis may take for an answer.
+/// How long Redis may take for an answer: no event waits longer for it.
 const BUDGET: Duration = Duration::from_millis(50);

@@ -149,7 +149,7 @@ const OWNERS: [(&str, &[&str]); 24] = [
     ("md-5", &["grouping"]),
     ("rmp-serde", &["event"]),
     ("minijinja", &["dingtalk"]),
-    ("postcard", &["spool"]),
+    ("postcard", &["spool", "state"]),
     ("redb", &["state"]),
     ("redis", &["state"]),
     ("reqwest", &["dingtalk"]),

@@ -384,6 +384,70 @@ async fn run_forwards_alerts_and_stops_on_sigterm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_killed_process_repeats_nothing_when_it_is_back() {
+    let sentry = FakeSentry::start().await.unwrap();
+    let robots = RobotSimulator::start(vec![Robot::new("token").secret("SEC1")])
+        .await
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("proxy.toml");
+    let state = directory.path().join("data/state.db");
+    let written = format!(
+        "listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\nupstream.url = \"{}\"\nstate.path = \"{}\"\nalert.robot = \"oncall\"\n[robot.oncall]\nwebhook = \"{}\"\nsecret = \"SEC1\"\n",
+        sentry.url(),
+        path(&state),
+        robots.url("token"),
+    );
+    std::fs::write(&config, written).unwrap();
+    let arguments = ["run", "--config", path(&config)];
+    let start = || RunningProxy::watch(command(&arguments).env_remove(STATE_KIND).spawn().unwrap());
+    let send = async |proxy: &RunningProxy, id: u8| {
+        let body = format!(
+            "{{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04{id:02}\",\"message\":\"boom\"}}"
+        );
+        let request = SdkRequest::new(
+            "POST",
+            "/api/42/store/?sentry_key=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        );
+        let request = request
+            .header("Content-Type", "application/json")
+            .body(body);
+        let address = proxy.address.parse().unwrap();
+        assert_eq!(testkit::send(address, &request).await.unwrap().status, 200);
+    };
+
+    let mut proxy = start();
+    send(&proxy, 1).await;
+    let told = "sentry_notice_messages_total{robot=\"oncall\",result=\"ok\"} 1";
+    metrics_with(&proxy.admin, told).await;
+    let second = command(&arguments).env_remove(STATE_KIND).output().unwrap();
+    // Its word is on the disk when the robot has it and the message is out of the outbox.
+    metrics_with(&proxy.admin, "sentry_notice_outbox_alerts 0").await;
+    proxy.child.kill().unwrap();
+    proxy.child.wait().unwrap();
+    let mut proxy = start();
+    send(&proxy, 1).await;
+    send(&proxy, 2).await;
+    let metrics = metrics_with(
+        &proxy.admin,
+        "sentry_notice_events_total{outcome=\"held_repeat\"} 1",
+    )
+    .await;
+
+    let said = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another process has it open"), "{said}");
+    let duplicate = "sentry_notice_events_total{outcome=\"held_duplicate\"} 1";
+    assert!(metrics.contains(duplicate), "{metrics}");
+    assert!(
+        metrics.contains("sentry_notice_state_fallback 0"),
+        "{metrics}"
+    );
+    assert_eq!(robots.messages().len(), 1);
+    assert_eq!(proxy.terminate(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sighup_reloads_and_a_broken_file_keeps_the_old_configuration() {
     let (first, second) = (
         FakeSentry::start().await.unwrap(),
@@ -428,6 +492,8 @@ fn run_takes_all_the_descriptors_it_may() {
     ]);
     shell
         .env("SENTRY_NOTICE__ADMIN__LISTEN", "127.0.0.1:0")
+        .env(STATE_KIND, "memory")
+        .env(SPOOL_DIR, "")
         .stderr(Stdio::piped());
 
     let mut proxy = RunningProxy::watch(shell.spawn().unwrap());
@@ -451,7 +517,8 @@ async fn running_out_of_descriptors_is_survived() {
     shell.args(["--listen", "127.0.0.1:0", "--upstream", &sentry.url()]);
     shell
         .env("SENTRY_NOTICE__ADMIN__LISTEN", "127.0.0.1:0")
-        .env("SENTRY_NOTICE__SPOOL__DIR", "")
+        .env(STATE_KIND, "memory")
+        .env(SPOOL_DIR, "")
         .stderr(Stdio::piped());
     let mut proxy = RunningProxy::watch(shell.spawn().unwrap());
     let address: SocketAddr = proxy.address.parse().unwrap();
@@ -531,14 +598,7 @@ struct RunningProxy {
 
 impl RunningProxy {
     fn start(arguments: &[&str]) -> Self {
-        // No spool, which would be made where the tests run.
-        let mut command = command(arguments);
-        Self::watch(
-            command
-                .env("SENTRY_NOTICE__SPOOL__DIR", "")
-                .spawn()
-                .unwrap(),
-        )
+        Self::watch(command(arguments).spawn().unwrap())
     }
 
     fn watch(mut child: Child) -> Self {
@@ -593,6 +653,9 @@ impl Drop for RunningProxy {
     }
 }
 
+const STATE_KIND: &str = "SENTRY_NOTICE__STATE__KIND";
+const SPOOL_DIR: &str = "SENTRY_NOTICE__SPOOL__DIR";
+
 fn notice(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
 }
@@ -609,6 +672,11 @@ fn command(arguments: &[&str]) -> Command {
         if name.to_string_lossy().starts_with("SENTRY_NOTICE__") {
             command.env_remove(name);
         }
+    }
+    // Tests side by side must not find one another's state and spool in their default places.
+    if arguments.first() == Some(&"run") {
+        command.env(STATE_KIND, "memory");
+        command.env(SPOOL_DIR, "");
     }
     command
 }

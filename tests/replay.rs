@@ -72,6 +72,7 @@ impl Replay {
         config.proxy.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         config.admin.listen = config.proxy.listen;
         config.proxy.upstream.url = sentry.url().parse().unwrap();
+        config.state = state::Config::Memory;
         config.proxy.tunnel_path = Some("/tunnel".to_owned());
         config.spool = None;
         let app = App::new(config).await.unwrap();

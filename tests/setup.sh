@@ -16,7 +16,8 @@ export PYTHONDONTWRITEBYTECODE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 main() {
     mkdir -p "$environment"
     need_command cc build-essential
-    need_command kill procps # the program of that name, for tests/cli.rs
+    need_command kill procps # the program of that name, for tests/cli.rs and crates/state
+    need_command redis-server redis-server # the tests start their own
     need_python
     part python "$clients"/requirements*.txt
     part bugsink "$clients/bugsink/requirements.txt"

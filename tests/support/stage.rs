@@ -90,6 +90,7 @@ fn configure(sentry: &str, robot: &str, settings: &str) -> Config {
 admin.listen = "127.0.0.1:0"
 upstream.url = "{sentry}"
 alert.robot = "oncall"
+state.kind = "memory"
 [robot.oncall]
 webhook = "{robot}"
 secret = "SEC1"

@@ -120,6 +120,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn says_when_state_is_in_memory_alone() {
+        let away = state::Config::Redis(state::RedisConfig {
+            address: "redis://:secret@127.0.0.1:1".parse().unwrap(),
+            prefix: String::new(),
+            retention: std::time::Duration::from_secs(60),
+            budget: std::time::Duration::from_millis(50),
+        });
+        let store = state::open(&away, Arc::new(SystemTime::now)).await.unwrap();
+        let well = admin(None);
+        let troubled = Admin {
+            store,
+            ..well.clone()
+        };
+
+        let (_, well) = get_page(&well, "/").await;
+        let (status, page) = get_page(&troubled, "/").await;
+
+        assert!(!well.contains("in memory alone"), "{well}");
+        assert_eq!(status, StatusCode::OK);
+        assert!(
+            page.contains("in memory alone:</strong> `redis` is away: "),
+            "{page}"
+        );
+        assert!(!page.contains("secret"), "{page}");
+    }
+
+    #[tokio::test]
     async fn lists_issues_without_letting_their_text_become_markup() {
         let admin = admin(None);
         see(&admin, "<script>alert(1)</script>").await;

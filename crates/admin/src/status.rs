@@ -15,6 +15,7 @@ pub(crate) async fn page(State(admin): State<Admin>) -> Response {
     };
     let page = Page {
         listen: admin.listen.to_string(),
+        trouble: admin.store.trouble().map(trouble),
         upstream: admin.upstream.borrow().clone(),
         robots: admin
             .robots
@@ -44,8 +45,15 @@ pub(crate) async fn page(State(admin): State<Admin>) -> Response {
 struct Page {
     listen: String,
     upstream: String,
+    trouble: Option<String>,
     robots: Vec<RobotRow>,
     issues: Vec<IssueRow>,
+}
+
+/// Says what is wrong with state, and what follows from it.
+fn trouble(trouble: state::Trouble) -> String {
+    let minutes = trouble.since.elapsed().as_secs() / 60;
+    format!("{}; for {minutes} min", trouble.what)
 }
 
 struct RobotRow {

@@ -11,6 +11,7 @@ mod read;
 mod routes;
 mod secret;
 mod section;
+mod state;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -42,6 +43,8 @@ pub struct Config {
     pub alert: alert::Config,
     /// The robots, by name.
     pub robots: BTreeMap<String, dingtalk::RobotConfig>,
+    /// Where what was seen and said is kept.
+    pub state: ::state::Config,
     /// How long issues are remembered.
     pub retention: Duration,
     /// Health, metrics and status page.
@@ -123,6 +126,7 @@ impl Default for Config {
             grouping: grouping::Config::default(),
             alert: alert::Config::default(),
             robots: BTreeMap::new(),
+            state: ::state::Config::default(),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
             admin: AdminConfig::default(),
             log: LogConfig::default(),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../../../docs/architecture.md")]
 
 pub mod config;
+mod fallback;
 pub mod preview;
 pub mod probe;
 pub mod telemetry;

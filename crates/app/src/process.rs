@@ -11,13 +11,14 @@ use dingtalk::HttpSettings;
 use prometheus_client::registry::Registry;
 use proxy::{Captures, Proxy};
 use spool::Queue;
-use state::{Memory, Store};
+use state::Store;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
+use crate::fallback::FallbackGauge;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
 use crate::spool_metrics::SpoolMetrics;
@@ -54,6 +55,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Where state is kept cannot be used.
+    #[error(transparent)]
+    State(#[from] state::OpenError),
     /// A robot's client cannot be built.
     #[error("cannot start robot `{name}`")]
     Robot {
@@ -69,7 +73,10 @@ impl StartError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             StartError::Spool(error) => Some(error.hint()),
-            StartError::Proxy(_) | StartError::Admin { .. } | StartError::Robot { .. } => None,
+            StartError::Proxy(_)
+            | StartError::State(_)
+            | StartError::Admin { .. }
+            | StartError::Robot { .. } => None,
         }
     }
 }
@@ -85,7 +92,7 @@ impl App {
     /// Binds every address and builds every part; nothing is served yet. Needs a tokio runtime.
     ///
     /// # Errors
-    /// When an address cannot be bound, the spool cannot be opened or a robot's client cannot be built.
+    /// When an address cannot be bound, the spool or the state file cannot be used, or a robot's client cannot be built.
     pub async fn new(config: Config) -> Result<Self, StartError> {
         install_crypto();
         let mut registry = Registry::with_prefix("sentry_notice");
@@ -94,7 +101,8 @@ impl App {
         proxy_metrics.register(&mut registry);
         alert_metrics.register(&mut registry);
 
-        let store: Arc<dyn Store> = Arc::new(Memory::new());
+        let store = state::open(&config.state, Arc::new(SystemTime::now)).await?;
+        registry.register_collector(Box::new(FallbackGauge(Arc::clone(&store))));
         let robots = robots(&config)?;
         let settings = Settings::new(&config);
         let (outbox, deliveries) = Outbox::start(Parts {

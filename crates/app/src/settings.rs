@@ -91,6 +91,7 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
         ("admin", old.admin != new.admin),
         ("spool", old.spool != new.spool),
         ("tee.memory", old.tee.memory != new.tee.memory),
+        ("state", old.state != new.state),
         ("state.retention", old.retention != new.retention),
         ("log", old.log != new.log),
     ];

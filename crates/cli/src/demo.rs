@@ -99,6 +99,7 @@ admin.listen = "127.0.0.1:0"
 sentry.url = "https://sentry.example.com"
 project.1.name = "shop-api"
 alert.robot = "demo"
+state.kind = "memory"
 [robot.demo]
 webhook = "{robot}"
 secret = "{SECRET}"

@@ -15,10 +15,10 @@ use crate::{
     Window, Word,
 };
 
-/// Makes one test of each claim, so that a failure names the claim.
-macro_rules! conformance_tests {
-    ($fresh:expr) => {
-        $crate::conformance::each_claim!($fresh;
+/// Hands every claim to a macro, after its first argument.
+macro_rules! all_claims {
+    ($each:ident, $fresh:expr) => {
+        $each! { $fresh;
             issues: counts_an_event_id_once, events_without_an_id_all_count, any_known_hash_names_the_issue,
                 two_known_issues_stay_two, projects_are_apart, counts_distinct_users, keeps_what_lists_show,
                 each_route_counts_for_itself, an_event_counts_on_every_route_it_takes, a_threshold_counts_a_sliding_window,
@@ -37,7 +37,15 @@ macro_rules! conformance_tests {
                 callers_with_different_budgets_share_a_bucket, a_closed_bucket_grants_nothing, keeps_the_last_verdict_of_each,
                 keeps_mutes_until_they_end, keeps_every_kind_of_mute, unmutes, keeps_no_more_mutes_than_it_may,
                 keeps_the_first_value_of_a_name;
-        );
+        }
+    };
+}
+
+/// Makes one test of each claim, so that a failure names the claim.
+macro_rules! conformance_tests {
+    ($fresh:expr) => {
+        use $crate::conformance::each_claim;
+        $crate::conformance::all_claims!(each_claim, $fresh);
     };
 }
 
@@ -53,10 +61,10 @@ macro_rules! each_claim {
     };
 }
 
-pub(crate) use {conformance_tests, each_claim};
+pub(crate) use {all_claims, conformance_tests, each_claim};
 
 /// Observes one event of an issue named by one letter, on the first route.
-async fn see(store: &dyn Store, hash: u8, event: u8, now: u64) -> Seen {
+pub(crate) async fn see(store: &dyn Store, hash: u8, event: u8, now: u64) -> Seen {
     let hashes = [self::hash(hash)];
     let sighting = Sighting {
         hashes: &hashes,
@@ -66,7 +74,13 @@ async fn see(store: &dyn Store, hash: u8, event: u8, now: u64) -> Seen {
     store.observe(&sighting, at(now)).await.unwrap()
 }
 
-async fn see_on(store: &dyn Store, hash: u8, event: u8, watches: &[Watch], now: u64) -> Seen {
+pub(crate) async fn see_on(
+    store: &dyn Store,
+    hash: u8,
+    event: u8,
+    watches: &[Watch],
+    now: u64,
+) -> Seen {
     let hashes = [self::hash(hash)];
     let sighting = Sighting {
         hashes: &hashes,
@@ -78,7 +92,13 @@ async fn see_on(store: &dyn Store, hash: u8, event: u8, watches: &[Watch], now: 
 }
 
 /// Claims a word about an issue for one robot, and says when the last one was.
-async fn claim(store: &dyn Store, id: &str, hash: u8, after: Option<u64>, now: u64) -> Claim {
+pub(crate) async fn claim(
+    store: &dyn Store,
+    id: &str,
+    hash: u8,
+    after: Option<u64>,
+    now: u64,
+) -> Claim {
     let robots = ["oncall".to_owned()];
     let parcel = Parcel {
         id,
@@ -89,7 +109,7 @@ async fn claim(store: &dyn Store, id: &str, hash: u8, after: Option<u64>, now: u
     store.claim(&parcel, at(now)).await.unwrap()
 }
 
-async fn tell(store: &dyn Store, robot: &str, id: &str, events: u64, now: u64) {
+pub(crate) async fn tell(store: &dyn Store, robot: &str, id: &str, events: u64, now: u64) {
     let end = End::Told { events };
     let settlement = Settlement { id, end };
     store
@@ -98,7 +118,7 @@ async fn tell(store: &dyn Store, robot: &str, id: &str, events: u64, now: u64) {
         .unwrap();
 }
 
-async fn give_up(store: &dyn Store, robot: &str, id: &str, rest: u64, now: u64) {
+pub(crate) async fn give_up(store: &dyn Store, robot: &str, id: &str, rest: u64, now: u64) {
     let rest = Duration::from_secs(rest);
     let settlement = Settlement {
         id,
@@ -110,7 +130,7 @@ async fn give_up(store: &dyn Store, robot: &str, id: &str, rest: u64, now: u64) 
         .unwrap();
 }
 
-fn word(hash: u8, after: Option<u64>) -> Word {
+pub(crate) fn word(hash: u8, after: Option<u64>) -> Word {
     Word {
         issue: key(hash),
         route: ROUTE,
@@ -121,35 +141,35 @@ fn word(hash: u8, after: Option<u64>) -> Word {
     }
 }
 
-fn key(hash: u8) -> IssueKey {
+pub(crate) fn key(hash: u8) -> IssueKey {
     IssueKey::new(1, self::hash(hash))
 }
 
-fn hash(letter: u8) -> IssueHash {
+pub(crate) fn hash(letter: u8) -> IssueHash {
     IssueHash([letter; 16])
 }
 
-fn window(count: u16, seconds: u64) -> Option<Window> {
+pub(crate) fn window(count: u16, seconds: u64) -> Option<Window> {
     let within = Duration::from_secs(seconds);
     Some(Window { count, within })
 }
 
 /// A moment of the tests, in seconds.
-fn at(seconds: u64) -> SystemTime {
+pub(crate) fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
 }
 
-const ROUTE: RouteKey = RouteKey(7);
-const OTHER_ROUTE: RouteKey = RouteKey(8);
+pub(crate) const ROUTE: RouteKey = RouteKey(7);
+pub(crate) const OTHER_ROUTE: RouteKey = RouteKey(8);
 
-const WATCH: Watch = Watch {
+pub(crate) const WATCH: Watch = Watch {
     route: ROUTE,
     events: None,
     users: None,
     burst: None,
 };
 
-const SIGHTING: Sighting<'static> = Sighting {
+pub(crate) const SIGHTING: Sighting<'static> = Sighting {
     project: 1,
     hashes: &[],
     event_id: None,
@@ -160,7 +180,7 @@ const SIGHTING: Sighting<'static> = Sighting {
     routes: &[WATCH],
 };
 
-const PARCEL: Parcel<'static> = Parcel {
+pub(crate) const PARCEL: Parcel<'static> = Parcel {
     id: "",
     word: None,
     robots: &[],

@@ -4,12 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 /// One hash of a group: the 16 bytes of Sentry's md5.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IssueHash(pub [u8; 16]);
 
 /// Names one issue: the project and the hash under which it was first seen. `Display` and `FromStr` speak `42:9f3c…`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IssueKey {
     /// The numeric project id of the DSN.
     pub project: u64,
@@ -18,7 +20,7 @@ pub struct IssueKey {
 }
 
 /// Names a route of the route tree; the same after a restart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RouteKey(pub u32);
 
 /// One event as [`crate::Store::observe`] counts it.

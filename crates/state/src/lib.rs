@@ -6,25 +6,34 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod fallback;
+pub mod file;
 pub mod issue;
 pub mod memory;
 pub mod mute;
+pub mod open;
 pub mod outbox;
+pub mod redis;
 pub mod robot;
 
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 
+pub use crate::fallback::Fallback;
+pub use crate::file::File;
 pub use crate::issue::{
     Expired, Issue, IssueHash, IssueKey, IssueRoute, Quiet, RouteKey, RouteSeen, Said, Seen,
     Sighting, Watch, Window,
 };
 pub use crate::memory::Memory;
 pub use crate::mute::{Mute, Scope};
+pub use crate::open::{Config, open};
 pub use crate::outbox::{
     Claim, End, Gathered, Other, Parcel, Pending, Settlement, Tally, Waiting, Word,
 };
+pub use crate::redis::{Redis, RedisConfig};
 pub use crate::robot::{Report, Take};
 
 /// What we have seen and said.
@@ -44,8 +53,14 @@ pub trait Store: Send + Sync {
     /// Returns the backend's name: `memory`, `file` or `redis`.
     fn backend(&self) -> &'static str;
 
-    /// Returns whether what it holds is still there after a restart of this process.
+    /// Returns whether what it holds is still there after a restart of this process; not while there is trouble.
     fn is_durable(&self) -> bool;
+
+    /// Returns what keeps it from being what it promises, while it goes on from memory; `None` when all is well. Answers
+    /// at once.
+    fn trouble(&self) -> Option<Trouble> {
+        None
+    }
 
     /// Returns whether other processes may use it at the same time. One that no other can use has no other leader of a
     /// robot either, also right after a restart.
@@ -241,6 +256,31 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
     async fn keep(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, Unavailable>;
+}
+
+/// Why a store works from memory alone for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What happened, for people: no secrets.
+    pub what: String,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// Why a store cannot be opened. Trying again helps once the cause is mended.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The file cannot be used.
+    #[error("cannot open the state file `{}`", path.display())]
+    File {
+        /// The path in the config.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The system gives no thread to write with.
+    #[error("cannot start the thread that writes state")]
+    Thread(#[source] std::io::Error),
 }
 
 /// The backend could not be reached or could not answer in time.

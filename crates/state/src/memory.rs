@@ -5,9 +5,12 @@
 mod budget;
 mod event_ids;
 mod issues;
+mod persist;
 mod queues;
 mod record;
 mod routes;
+mod shadow;
+mod unsaved;
 mod users;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,8 +23,15 @@ use tokio::time::timeout;
 
 use self::budget::Budget;
 use self::event_ids::EventIds;
+pub(crate) use self::event_ids::MOST as EVENT_IDS;
 use self::issues::Issues;
+pub(crate) use self::issues::release_hash;
+pub(crate) use self::persist::{Kept, Known};
 use self::queues::Queues;
+pub(crate) use self::record::cut;
+pub(crate) use self::shadow::CLAIMED;
+pub(crate) use self::unsaved::Batch;
+use self::unsaved::{Marks, Row};
 use crate::{
     Claim, End, Expired, Gathered, Issue, IssueKey, Mute, Parcel, Pending, Quiet, Report, RouteKey,
     Seen, Settlement, Sighting, Store, Take, Unavailable, mute,
@@ -46,6 +56,7 @@ struct Inner {
     reports: BTreeMap<String, Report>,
     mutes: BTreeMap<String, Mute>,
     kept: HashMap<String, Vec<u8>>,
+    marks: Marks,
     /// What went since the last call of `expire`.
     lost: Expired,
 }
@@ -67,6 +78,7 @@ impl Memory {
                 reports: BTreeMap::new(),
                 mutes: BTreeMap::new(),
                 kept: HashMap::new(),
+                marks: Marks::default(),
                 lost: Expired::default(),
             }),
             put: Notify::new(),
@@ -188,7 +200,11 @@ impl Store for Memory {
     ) -> Result<Take, Unavailable> {
         let mut inner = self.lock();
         let budget = inner.budgets.entry(bucket.into()).or_default();
-        Ok(budget.take(per_minute, millis(now)))
+        let taken = budget.take(per_minute, millis(now));
+        if taken == Take::Granted {
+            inner.marks.mark(|| Row::Budget(bucket.into()));
+        }
+        Ok(taken)
     }
 
     async fn close(
@@ -200,12 +216,16 @@ impl Store for Memory {
         let mut inner = self.lock();
         let budget = inner.budgets.entry(bucket.into()).or_default();
         budget.close(millis(until), millis(now));
+        inner.marks.mark(|| Row::Budget(bucket.into()));
         Ok(())
     }
 
     async fn report(&self, report: &Report) -> Result<(), Unavailable> {
         let mut inner = self.lock();
         inner.reports.insert(report.robot.clone(), report.clone());
+        inner
+            .marks
+            .mark(|| Row::Report(report.robot.as_str().into()));
         Ok(())
     }
 
@@ -216,6 +236,7 @@ impl Store for Memory {
     async fn mute(&self, mute: &Mute) -> Result<(), Unavailable> {
         let mut inner = self.lock();
         inner.mutes.insert(mute.id.clone(), mute.clone());
+        inner.marks.mark(|| Row::Mute(mute.id.as_str().into()));
         if inner.mutes.len() > mute::MOST {
             inner.drop_mute_that_ends_first();
         }
@@ -223,7 +244,9 @@ impl Store for Memory {
     }
 
     async fn unmute(&self, id: &str) -> Result<bool, Unavailable> {
-        Ok(self.lock().mutes.remove(id).is_some())
+        let mut inner = self.lock();
+        inner.marks.mark(|| Row::Mute(id.into()));
+        Ok(inner.mutes.remove(id).is_some())
     }
 
     async fn mutes(&self, now: SystemTime) -> Result<Vec<Mute>, Unavailable> {
@@ -251,6 +274,7 @@ impl Store for Memory {
 
     async fn keep(&self, name: &str, value: &[u8]) -> Result<Vec<u8>, Unavailable> {
         let mut inner = self.lock();
+        inner.marks.mark(|| Row::Kept(name.into()));
         let kept = inner.kept.entry(name.to_owned());
         Ok(kept.or_insert_with(|| value.to_vec()).clone())
     }
@@ -342,9 +366,21 @@ impl Inner {
         let claims = self.queues.claims();
         let may_go = |key: &IssueKey| !claims.is_claimed_anywhere(key);
         self.lost.issues += self.issues.expire(before, millis(now), may_go);
-        self.mutes.retain(|_, mute| mute.is_active(now));
-        self.budgets
-            .retain(|_, budget| !budget.is_idle(millis(now)));
+        let marks = &mut self.marks;
+        self.mutes.retain(|id, mute| {
+            let stays = mute.is_active(now);
+            if !stays {
+                marks.mark(|| Row::Mute(id.as_str().into()));
+            }
+            stays
+        });
+        self.budgets.retain(|name, budget| {
+            let stays = !budget.is_idle(millis(now));
+            if !stays {
+                marks.mark(|| Row::Budget(name.clone()));
+            }
+            stays
+        });
         std::mem::take(&mut self.lost)
     }
 
@@ -353,26 +389,35 @@ impl Inner {
         let first = self.mutes.values().min_by_key(|mute| until(mute));
         if let Some(id) = first.map(|mute| mute.id.clone()) {
             self.mutes.remove(&id);
+            self.marks.mark(|| Row::Mute(id.into()));
         }
     }
 }
 
 /// Milliseconds since 1970.
-fn millis(at: SystemTime) -> u64 {
+pub(crate) fn millis(at: SystemTime) -> u64 {
     at.duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, duration)
 }
 
-fn duration(duration: Duration) -> u64 {
+pub(crate) fn duration(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(LATEST)
 }
 
-fn moment(millis: u64) -> SystemTime {
+pub(crate) fn moment(millis: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis.min(LATEST))
 }
 
+/// Tells one user from another, the same in every process (FNV-1a, its bits spread).
+pub(crate) fn user_hash(user: &str) -> u64 {
+    let hash = user.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash ^ (hash >> 32)).wrapping_mul(MIXER)
+}
+
 /// Half of an id or hash, mixed from both halves.
-fn folded(id: [u8; 16]) -> u64 {
+pub(crate) fn folded(id: [u8; 16]) -> u64 {
     let number = u128::from_be_bytes(id);
     let (high, low) = ((number >> 64) as u64, number as u64);
     high.wrapping_mul(MIXER) ^ low

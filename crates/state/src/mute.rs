@@ -2,10 +2,12 @@
 
 use std::time::SystemTime;
 
+use serde::{Deserialize, Serialize};
+
 use crate::IssueKey;
 
 /// A rule that keeps alerts from being said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mute {
     /// Its id, unique among all mutes.
     pub id: String,
@@ -22,7 +24,7 @@ pub struct Mute {
 }
 
 /// What a mute silences.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
     /// One issue, on every route.
     Issue(IssueKey),

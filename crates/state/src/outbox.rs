@@ -1,6 +1,9 @@
 //! The outbox: what is to be said and has not been yet, one queue per robot, shared by all who use the store.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{IssueKey, RouteKey};
 
@@ -24,7 +27,7 @@ pub struct Parcel<'a> {
 }
 
 /// A word about an issue on a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Word {
     /// The issue.
     pub issue: IssueKey,
@@ -140,6 +143,54 @@ pub enum End {
         /// How long the issue rests.
         rest: Duration,
     },
+}
+
+/// A message with everything it needs to be put again.
+#[derive(Debug, Clone)]
+pub(crate) struct Owned {
+    pub(crate) id: String,
+    pub(crate) word: Option<Word>,
+    /// The robots that have not told it.
+    pub(crate) robots: Vec<String>,
+    pub(crate) priority: u8,
+    pub(crate) gather_until: Option<SystemTime>,
+    pub(crate) late_after: Duration,
+    pub(crate) payload: Arc<[u8]>,
+    pub(crate) put: SystemTime,
+    /// Whether a robot told it while others still have to: then it is no new word.
+    pub(crate) is_told: bool,
+}
+
+impl Owned {
+    pub(crate) fn of(parcel: &Parcel<'_>, now: SystemTime) -> Self {
+        Self {
+            id: parcel.id.to_owned(),
+            word: parcel.word,
+            robots: parcel.robots.to_vec(),
+            priority: parcel.priority,
+            gather_until: parcel.gather_until,
+            late_after: parcel.late_after,
+            payload: parcel.payload.into(),
+            put: now,
+            is_told: false,
+        }
+    }
+
+    /// The message as it is put, with the word that it follows now.
+    pub(crate) fn parcel(&self, after: Option<SystemTime>) -> Parcel<'_> {
+        Parcel {
+            id: &self.id,
+            word: self
+                .word
+                .filter(|_| !self.is_told)
+                .map(|word| Word { after, ..word }),
+            robots: &self.robots,
+            priority: self.priority,
+            gather_until: self.gather_until,
+            late_after: self.late_after,
+            payload: &self.payload,
+        }
+    }
 }
 
 /// Messages that one robot's queue holds.

@@ -1,7 +1,5 @@
 //! Turns the tables of the configuration into meant values, one function a table; the larger subjects have files of their own.
 
-use std::time::Duration;
-
 use ::alert::Kind;
 use event::model::Level;
 
@@ -11,8 +9,9 @@ use super::problem::Wrong;
 use super::routes::{mutes, people, routes};
 use super::secret::{Environment, secret};
 use super::section::Section;
+use super::state::state;
 use super::units::{address, choice, list, text};
-use super::values::{bytes, count, origin, positive};
+use super::values::{bytes, count, origin};
 use super::{AdminConfig, AlertOn, Config, LogConfig, LogFormat};
 
 /// Reads the whole configuration.
@@ -31,7 +30,8 @@ pub(super) fn config(mut root: Section, environment: &Environment) -> Config {
     config.proxy.tls = tls(root.section("tls"));
     spool(root.section("spool"), &mut config);
     tee(root.section("tee"), &mut config);
-    config.retention = state(root.section("state"), defaults.retention);
+    (config.state, config.retention) =
+        state(root.section("state"), defaults.retention, environment);
     config.robots = robots(root.section("robot"), environment);
     config.alert.project_names = projects(root.section("project"));
     config.alert.links = sentry(root.section("sentry"), &config.proxy.upstream.url);
@@ -70,20 +70,6 @@ fn tee(mut section: Section, config: &mut Config) {
     let min_level = config.alert.min_level;
     config.alert.min_level = section.read("min_level", min_level, choice(&LEVELS));
     section.finish();
-}
-
-fn state(mut section: Section, retention: Duration) -> Duration {
-    let kinds = [("memory", ()), ("file", ()), ("redis", ())];
-    if section.optional("kind", choice(&kinds)).is_some() && !section.is_text("kind", "memory") {
-        let what = "only \"memory\" has an effect in this version: a restart forgets what was said";
-        section.warn("kind", &Wrong::new(what, ""));
-    }
-    for key in ["path", "url", "url_file", "prefix"] {
-        section.later(key, "state is kept in memory");
-    }
-    let retention = section.read("retention", retention, positive);
-    section.finish();
-    retention
 }
 
 /// Reads where people reach the admin pages from their phones.

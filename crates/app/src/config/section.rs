@@ -150,13 +150,6 @@ impl Section {
         self.asked.insert(key.to_owned());
     }
 
-    /// Returns whether a key is set to exactly this text.
-    pub(super) fn is_text(&self, key: &str, text: &str) -> bool {
-        self.table
-            .get(key)
-            .is_some_and(|node| matches!(&node.value, Value::Text(found) if found == text))
-    }
-
     /// Reads a key, or returns the default when it is absent or wrong.
     pub(super) fn read<T>(
         &mut self,

@@ -1,6 +1,7 @@
 //! What people may write into a configuration, and what they are told when it is wrong.
 
 use std::fs;
+use std::time::Duration;
 
 use super::load::{Loaded, Sources};
 use super::problem::Problem;
@@ -218,14 +219,63 @@ fn admin_pages_beyond_loopback_want_a_token() {
 }
 
 #[test]
+fn state_is_in_a_file_in_memory_or_in_redis() {
+    let state = |lines: &str| {
+        let loaded = read(&format!("{MINIMAL}\n[state]\n{lines}\n")).unwrap();
+        assert_eq!(loaded.warnings.len(), warnings_of(MINIMAL), "{lines}");
+        loaded.config.state
+    };
+
+    assert_eq!(state(""), state::Config::File("data/state.db".into()));
+    assert_eq!(state("kind = \"memory\""), state::Config::Memory);
+    let path = "kind = \"file\"\npath = \"/var/lib/notice/state.db\"";
+    let file = state::Config::File("/var/lib/notice/state.db".into());
+    assert_eq!(state(path), file);
+    let state::Config::Redis(redis) =
+        state("kind = \"redis\"\nurl = \"redis://:secret@cache:6379/1\"\nprefix = \"shop:\"")
+    else {
+        panic!("not Redis");
+    };
+    assert_eq!(redis.prefix, "shop:");
+    assert_eq!(redis.address.to_string(), "redis://[redacted]@cache:6379/1");
+    assert_eq!(redis.budget, Duration::from_millis(50));
+    assert_eq!(redis.retention, Duration::from_secs(31 * 24 * 60 * 60));
+}
+
+#[test]
+fn wrong_state_is_reported_without_the_password() {
+    let lacks = texts(&format!("{MINIMAL}\n[state]\nkind = \"redis\"\n"));
+    let bad = texts(&format!(
+        "{MINIMAL}\n[state]\nkind = \"redis\"\nurl = \"redis+sentinel://:secret@a:26379\"\npath = \"\"\n"
+    ));
+    let unused = read(&format!("{MINIMAL}\n[state]\nurl = \"redis://x\"\n")).unwrap();
+
+    assert!(lacks[0].contains("state.url: is not set"), "{lacks:?}");
+    assert!(lacks[0].contains("hint: such as"), "{lacks:?}");
+    let bad = bad.join("\n");
+    assert!(
+        bad.contains("state.url: lacks the name of the master"),
+        "{bad}"
+    );
+    assert!(bad.contains("state.path: names no file"), "{bad}");
+    assert!(!bad.contains("secret"), "{bad}");
+    let warnings: Vec<String> = unused.warnings.iter().map(ToString::to_string).collect();
+    let warned = warnings
+        .iter()
+        .any(|text| text.contains("state.url: has no effect"));
+    assert!(warned, "{warnings:?}");
+}
+
+fn warnings_of(text: &str) -> usize {
+    read(text).unwrap().warnings.len()
+}
+
+#[test]
 fn known_keys_without_effect_are_accepted_and_named() {
-    let loaded = read(&format!(
-        "{MINIMAL}\n[state]\nkind = \"redis\"\nurl = \"redis://x\"\n[self]\noutage_after = \"1m\"\n"
-    ))
-    .unwrap();
+    let loaded = read(&format!("{MINIMAL}\n[self]\noutage_after = \"1m\"\n")).unwrap();
 
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    for key in ["state.kind", "state.url", "self.outage_after"] {
+    for key in ["self.outage_after"] {
         assert!(
             warnings
                 .iter()

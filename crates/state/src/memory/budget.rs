@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Take;
 
 /// The recent past of one bucket; times in milliseconds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Budget {
     taken: VecDeque<u64>,
     closed_until: u64,
@@ -34,6 +36,10 @@ impl Budget {
         } else {
             until.max(self.closed_until)
         };
+    }
+
+    pub(super) fn taken(&self) -> impl Iterator<Item = u64> {
+        self.taken.iter().copied()
     }
 
     pub(super) fn is_idle(&self, now: u64) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::folded;
+use super::persist::Known;
 
 /// The last 250 000 to 500 000 event ids: two generations, the older one dropped when the younger one is full.
 ///
@@ -12,12 +13,52 @@ use super::folded;
 pub(super) struct EventIds {
     young: HashSet<u64>,
     old: HashSet<u64>,
+    /// Those that a file does not hold yet, when there is one.
+    unsaved: Option<Vec<u64>>,
 }
 
 impl EventIds {
     /// Remembers an id; false when it was known.
     pub(super) fn insert(&mut self, event_id: [u8; 16]) -> bool {
         let id = folded(event_id);
+        let is_new = self.add(id);
+        if let Some(unsaved) = self.unsaved.as_mut().filter(|_| is_new) {
+            unsaved.push(id);
+        }
+        is_new
+    }
+
+    /// Puts back ids that a file held, in the order they came.
+    pub(super) fn restore(&mut self, ids: &[u64]) {
+        for id in ids {
+            self.add(*id);
+        }
+    }
+
+    /// Starts to note ids that a file does not know.
+    pub(super) fn mark(&mut self, known: Known) {
+        self.unsaved = Some(match known {
+            Known::Everything => Vec::new(),
+            Known::Nothing => self.old.iter().chain(&self.young).copied().collect(),
+        });
+    }
+
+    pub(super) fn stop_marking(&mut self) {
+        self.unsaved = None;
+    }
+
+    pub(super) fn has_unsaved(&self) -> bool {
+        self.unsaved.as_ref().is_some_and(|ids| !ids.is_empty())
+    }
+
+    pub(super) fn take_unsaved(&mut self) -> Vec<u64> {
+        self.unsaved
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    fn add(&mut self, id: u64) -> bool {
         if self.old.contains(&id) {
             return false;
         }
@@ -27,6 +68,9 @@ impl EventIds {
         self.young.insert(id)
     }
 }
+
+/// The most ids that are remembered.
+pub(crate) const MOST: usize = 2 * GENERATION;
 
 /// How many event ids make a generation.
 const GENERATION: usize = 250_000;

@@ -1,11 +1,12 @@
 //! All issues in memory: found by any of their hashes, kept in the order they were seen, the oldest evicted when full.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 
+use super::persist::Known;
 use super::record::Record;
 use super::routes::{Addition, RouteRecord};
-use super::{MIXER, folded, moment};
+use super::unsaved::{Batch, encode};
+use super::{MIXER, folded, moment, user_hash};
 use crate::{Issue, IssueHash, IssueKey, RouteKey, Said, Seen, Sighting, Tally, Word};
 
 /// Every issue that is known.
@@ -21,7 +22,18 @@ pub(super) struct Issues {
     oldest: u32,
     len: usize,
     user_room: usize,
-    hasher: RandomState,
+    /// What a file does not hold yet, when there is one.
+    unsaved: Option<Unsaved>,
+}
+
+/// Slots with changes, and issues that are gone.
+#[derive(Debug, Default)]
+struct Unsaved {
+    /// Those with a word that was said: they go into the next batch.
+    said: Vec<u32>,
+    /// Those that were only counted.
+    counted: Vec<u32>,
+    gone: Vec<IssueKey>,
 }
 
 /// Hashes in short, and where their issues are.
@@ -34,6 +46,7 @@ struct Slot {
     older: u32,
     /// Grows with each use and each release, so it is odd while the slot is free.
     generation: u32,
+    is_unsaved: bool,
 }
 
 impl Slot {
@@ -53,7 +66,7 @@ impl Issues {
             oldest: NOWHERE,
             len: 0,
             user_room: USER_ROOM,
-            hasher: RandomState::new(),
+            unsaved: None,
         }
     }
 
@@ -78,6 +91,7 @@ impl Issues {
         });
         self.attach(&found, at);
         self.touch(at);
+        self.mark_slot(at);
         (self.count(at, sighting, now), evicted)
     }
 
@@ -91,9 +105,57 @@ impl Issues {
     }
 
     pub(super) fn tell(&mut self, word: &Word, events: u64, now: u64) {
-        if let Some(record) = self.find_mut(&word.issue) {
-            record.route_mut(word.route).tell(word, events, now);
+        let Some(at) = self.find_at(&word.issue) else {
+            return;
+        };
+        let record = &mut self.slots[at as usize].record;
+        record.route_mut(word.route).tell(word, events, now);
+        self.slots[at as usize].is_unsaved = true;
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.said.push(at);
         }
+    }
+
+    /// Takes over what another store knows of an issue; returns the words that only this one knows of.
+    pub(super) fn learn(&mut self, seen: &Seen) -> Vec<(RouteKey, Said)> {
+        let Some(at) = self.find_at(&seen.issue) else {
+            return Vec::new();
+        };
+        let record = &mut self.slots[at as usize].record;
+        record.events = record.events.max(seen.events);
+        record.first_seen = record.first_seen.min(super::millis(seen.first_seen));
+        let routes = seen.routes.iter();
+        routes
+            .filter_map(|there| {
+                let newer = record.route_mut(there.route).learn(there);
+                newer.map(|said| (there.route, said))
+            })
+            .collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn count_elsewhere(&mut self, counted: &crate::redis::Counted) {
+        let Some(at) = self.find_at(&counted.issue) else {
+            return;
+        };
+        let record = &mut self.slots[at as usize].record;
+        record.events += counted.events;
+        record.last_seen = record.last_seen.max(super::millis(counted.last_seen));
+        for (route, events) in &counted.routes {
+            record.route_mut(*route).add(*events);
+        }
+    }
+
+    pub(super) fn said_since(&self, since: u64) -> Vec<(IssueKey, RouteKey, Said)> {
+        let live = self.slots.iter().filter(|slot| !slot.is_free());
+        let routes = live.flat_map(|slot| {
+            let routes = slot.record.routes();
+            routes.map(|route| (slot.record.key, route.route, route.said()))
+        });
+        routes
+            .filter_map(|(key, route, said)| Some((key, route, said?)))
+            .filter(|(_, _, said)| super::millis(said.at) >= since)
+            .collect()
     }
 
     pub(super) fn tally(&self, key: &IssueKey, route: RouteKey) -> Option<Tally> {
@@ -149,8 +211,85 @@ impl Issues {
         gone
     }
 
+    /// Starts to mark what a file does not know.
+    pub(super) fn mark(&mut self, known: Known) {
+        self.stop_marking();
+        self.unsaved = Some(Unsaved::default());
+        if known == Known::Nothing {
+            for at in 0..u32::try_from(self.slots.len()).unwrap_or(NOWHERE) {
+                self.mark_slot(at);
+            }
+        }
+    }
+
+    pub(super) fn stop_marking(&mut self) {
+        self.unsaved = None;
+        self.slots
+            .iter_mut()
+            .for_each(|slot| slot.is_unsaved = false);
+    }
+
+    pub(super) fn has_unsaved(&self) -> bool {
+        let unsaved = self.unsaved.as_ref();
+        unsaved.is_some_and(|unsaved| !unsaved.counted.is_empty() || unsaved.is_pressing())
+    }
+
+    /// Takes what is not saved: every issue that is gone or was spoken of, and of the others at most so many.
+    pub(super) fn take_unsaved(&mut self, most: usize, batch: &mut Batch) {
+        let Some(unsaved) = &mut self.unsaved else {
+            return;
+        };
+        let gone = unsaved.gone.drain(..);
+        batch.issues.extend(gone.map(|key| (key, None)));
+        let left = unsaved.counted.len().saturating_sub(most);
+        let counted = unsaved.counted.drain(left..);
+        for at in unsaved.said.drain(..).chain(counted) {
+            let slot = &mut self.slots[at as usize];
+            if std::mem::take(&mut slot.is_unsaved) && !slot.is_free() {
+                let key = slot.record.key;
+                batch.issues.push((key, encode(&slot.record)));
+            }
+        }
+        batch.is_partial = left > 0;
+    }
+
+    /// Puts back the issues that a file held; beyond the room there is, the ones longest unseen stay out.
+    pub(super) fn restore(&mut self, mut records: Vec<Record>) {
+        records.sort_by_key(|record| record.last_seen);
+        let beyond = records.len().saturating_sub(self.room);
+        let kept = records.len() - beyond;
+        self.slots.reserve_exact(kept);
+        self.index.reserve(kept * 2);
+        for record in records.into_iter().skip(beyond) {
+            self.restore_one(record);
+        }
+    }
+
+    fn restore_one(&mut self, record: Record) {
+        let own = short(record.key.project, &record.key.hash);
+        let aliases = record.aliases();
+        self.user_room = self.user_room.saturating_sub(record.users.kept());
+        self.len += 1;
+        let at = self.push(record);
+        self.link(at);
+        self.index.insert(own, (at, 0));
+        for alias in aliases {
+            self.index.entry(alias).or_insert((at, 0));
+        }
+    }
+
+    fn mark_slot(&mut self, at: u32) {
+        let Some(unsaved) = &mut self.unsaved else {
+            return;
+        };
+        let slot = &mut self.slots[at as usize];
+        if !std::mem::replace(&mut slot.is_unsaved, true) {
+            unsaved.counted.push(at);
+        }
+    }
+
     fn count(&mut self, at: u32, sighting: &Sighting<'_>, now: u64) -> Seen {
-        let user = sighting.user.map(|user| self.hasher.hash_one(user));
+        let user = sighting.user.map(user_hash);
         let addition = Addition {
             now,
             user,
@@ -193,10 +332,9 @@ impl Issues {
         (record.key == *key).then_some(record)
     }
 
-    fn find_mut(&mut self, key: &IssueKey) -> Option<&mut Record> {
+    fn find_at(&self, key: &IssueKey) -> Option<u32> {
         let at = self.at(short(key.project, &key.hash))?;
-        let record = &mut self.slots.get_mut(at as usize)?.record;
-        (record.key == *key).then_some(record)
+        (self.slot(at)?.record.key == *key).then_some(at)
     }
 
     fn at(&self, short: u64) -> Option<u32> {
@@ -212,9 +350,14 @@ impl Issues {
     /// Lets the hashes that are not known name the issue.
     fn attach(&mut self, found: &Found, at: u32) {
         let generation = self.slots[at as usize].generation;
+        let record = &mut self.slots[at as usize].record;
+        let own = short(record.key.project, &record.key.hash);
         for (short, known) in found.iter().flatten() {
             if known.is_none() {
                 self.index.insert(*short, (at, generation));
+                if *short != own {
+                    record.alias(*short);
+                }
             }
         }
     }
@@ -228,6 +371,7 @@ impl Issues {
             Some(at) => {
                 let slot = &mut self.slots[at as usize];
                 slot.record = record;
+                slot.is_unsaved = false;
                 slot.generation = slot.generation.wrapping_add(1);
                 at
             }
@@ -249,6 +393,7 @@ impl Issues {
             newer: NOWHERE,
             older: NOWHERE,
             generation: 0,
+            is_unsaved: false,
         });
         at
     }
@@ -275,6 +420,9 @@ impl Issues {
     fn remove(&mut self, at: u32) {
         self.unlink(at);
         let slot = &mut self.slots[at as usize];
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.gone.push(slot.record.key);
+        }
         self.user_room += slot.record.users.kept();
         slot.record = Record::new(slot.record.key, RouteKey(0), 0);
         slot.generation = slot.generation.wrapping_add(1);
@@ -320,6 +468,12 @@ impl Issues {
     }
 }
 
+impl Unsaved {
+    fn is_pressing(&self) -> bool {
+        !self.said.is_empty() || !self.gone.is_empty()
+    }
+}
+
 fn seen(record: &Record, is_duplicate: bool, routes: Vec<crate::RouteSeen>) -> Seen {
     Seen {
         issue: record.key,
@@ -349,7 +503,7 @@ fn short(project: u64, hash: &IssueHash) -> u64 {
 }
 
 /// FNV-1a, never zero.
-fn release_hash(release: &str) -> u32 {
+pub(crate) fn release_hash(release: &str) -> u32 {
     let hash = release.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });

@@ -1,10 +1,16 @@
 //! The outbox in memory: one queue per robot, and which words are on their way.
 
+mod rows;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub(super) use self::rows::StoredRow;
 use super::issues::Issues;
+use super::unsaved::{Marks, Row};
 use super::{duration, moment};
 use crate::{
     Claim, End, Gathered, IssueKey, Other, Parcel, Pending, RouteKey, Settlement, Waiting, Word,
@@ -18,6 +24,7 @@ pub(super) struct Queues {
     claims: Claims,
     bytes: usize,
     put: u64,
+    marks: Marks,
 }
 
 /// Which words are on their way, or rest after having been given up.
@@ -26,6 +33,7 @@ pub(super) struct Claims {
     words: HashMap<(IssueKey, RouteKey), Held>,
     /// How many of them each issue has.
     issues: HashMap<IssueKey, u32>,
+    marks: Marks,
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +59,8 @@ struct Stored {
     payload: Arc<[u8]>,
 }
 
-#[derive(Debug)]
-struct Held {
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::memory) struct Held {
     /// Robots that have not settled it.
     left: usize,
     is_told: bool,
@@ -76,8 +84,10 @@ impl Queues {
             let queue = self.robots.entry(robot.as_str().into()).or_default();
             if is_full || queue.len() >= outbox::PARCELS {
                 queue.missed += 1;
+                self.marks.mark(|| Row::Missed(robot.as_str().into()));
                 continue;
             }
+            self.marks.mark(|| parcel_row(robot, parcel.id));
             self.put += 1;
             self.bytes += payload.len();
             let stored = Stored {
@@ -146,6 +156,7 @@ impl Queues {
             if let Some((order, mut stored)) = stored {
                 stored.gather_until = Some(until);
                 queue.add(order, stored);
+                self.marks.mark(|| parcel_row(robot, id));
             }
         }
     }
@@ -189,6 +200,7 @@ impl Queues {
         now: u64,
     ) -> Option<Word> {
         let stored = self.robots.get_mut(robot)?.remove(settlement.id)?;
+        self.marks.mark(|| parcel_row(robot, settlement.id));
         self.bytes -= stored.payload.len();
         let word = stored.word?;
         self.claims
@@ -196,18 +208,41 @@ impl Queues {
             .then_some(word)
     }
 
+    /// Lets a word rest that waits in no queue here, or ends its rest.
+    pub(super) fn rest(&mut self, issue: &IssueKey, route: RouteKey, until: Option<u64>) {
+        let word = (*issue, route);
+        let held = self.claims.words.get(&word);
+        if held.is_some_and(|held| held.left > 0) {
+            return;
+        }
+        match until {
+            Some(rests_until) => {
+                let held = Held {
+                    left: 0,
+                    is_told: false,
+                    rests_until,
+                };
+                self.claims.insert(word, held);
+            }
+            None if held.is_some() => self.claims.release(&word),
+            None => {}
+        }
+    }
+
     pub(super) fn forget_missed(&mut self, robot: &str, missed: u64) {
         if let Some(queue) = self.robots.get_mut(robot) {
             queue.missed = queue.missed.saturating_sub(missed);
+            self.marks.mark(|| Row::Missed(robot.into()));
         }
     }
 
     /// Drops what was put or gathered for a moment before `stale`, and forgets rests that are over.
     pub(super) fn expire(&mut self, stale: u64, now: u64) -> usize {
         let mut gone = 0;
-        for queue in self.robots.values_mut() {
+        for (robot, queue) in &mut self.robots {
             for stored in queue.take_stale(stale) {
                 gone += 1;
+                self.marks.mark(|| parcel_row(robot, &stored.id));
                 self.bytes -= stored.payload.len();
                 if let Some(word) = stored.word {
                     let rest = Duration::ZERO;
@@ -280,15 +315,24 @@ impl Claims {
         self.issues.contains_key(issue)
     }
 
+    fn is_told(&self, word: &Word) -> bool {
+        let held = self.words.get(&(word.issue, word.route));
+        held.is_some_and(|held| held.is_told)
+    }
+
     fn hold(&mut self, word: &Word, robots: usize) {
         let held = Held {
             left: robots,
             is_told: false,
             rests_until: 0,
         };
-        let before = self.words.insert((word.issue, word.route), held);
-        if before.is_none() {
-            *self.issues.entry(word.issue).or_default() += 1;
+        self.insert((word.issue, word.route), held);
+    }
+
+    fn insert(&mut self, word: (IssueKey, RouteKey), held: Held) {
+        self.marks.mark(|| Row::Claim(word.0, word.1));
+        if self.words.insert(word, held).is_none() {
+            *self.issues.entry(word.0).or_default() += 1;
         }
     }
 
@@ -297,6 +341,7 @@ impl Claims {
         let Some(held) = self.words.get_mut(&(word.issue, word.route)) else {
             return false;
         };
+        self.marks.mark(|| Row::Claim(word.issue, word.route));
         held.left = held.left.saturating_sub(1);
         let is_told = matches!(end, End::Told { .. });
         let is_first = is_told && !held.is_told;
@@ -322,6 +367,7 @@ impl Claims {
     }
 
     fn release(&mut self, word: &(IssueKey, RouteKey)) {
+        self.marks.mark(|| Row::Claim(word.0, word.1));
         self.words.remove(word);
         if let Some(count) = self.issues.get_mut(&word.0) {
             *count -= 1;
@@ -344,6 +390,10 @@ fn waiting(order: &Order, stored: &Stored, issues: &Issues) -> Waiting {
             .word
             .and_then(|word| issues.tally(&word.issue, word.route)),
     }
+}
+
+fn parcel_row(robot: &str, id: &str) -> Row {
+    Row::Parcel(robot.into(), id.into())
 }
 
 /// Comes after every order.

@@ -1,12 +1,14 @@
 //! One issue in memory, packed: two hundred thousand of them are kept.
 
+use serde::{Deserialize, Serialize};
+
 use super::moment;
 use super::routes::RouteRecord;
 use super::users::Users;
 use crate::{Issue, IssueKey, RouteKey, Sighting, Tally};
 
 /// One issue; times in milliseconds.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) key: IssueKey,
     title: Box<str>,
@@ -19,13 +21,18 @@ pub(super) struct Record {
     level: u8,
     /// The route most events take.
     first: RouteRecord,
-    /// The others.
+    /// What few issues have.
     more: Option<Box<More>>,
 }
 
-/// Few issues take more than one route: a pointer of one word for all others.
-#[derive(Debug, Default)]
-struct More(Vec<RouteRecord>);
+/// A pointer of one word for all others.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct More {
+    /// The routes besides the first.
+    routes: Vec<RouteRecord>,
+    /// The hashes besides the key's that lead to the issue, as the index names them.
+    aliases: Vec<u64>,
+}
 
 impl Record {
     pub(super) fn new(key: IssueKey, route: RouteKey, now: u64) -> Self {
@@ -55,13 +62,28 @@ impl Record {
         self.last_event = sighting.event_id.unwrap_or(self.last_event);
     }
 
+    /// Notes another hash that leads to it; beyond [`ALIASES`] the oldest ones are looked up no more after a restart.
+    pub(super) fn alias(&mut self, short: u64) {
+        let aliases = &mut self.more.get_or_insert_default().aliases;
+        if aliases.len() >= ALIASES {
+            aliases.remove(0);
+        }
+        aliases.push(short);
+    }
+
+    pub(super) fn aliases(&self) -> Vec<u64> {
+        self.more
+            .as_ref()
+            .map_or_else(Vec::new, |more| more.aliases.clone())
+    }
+
     pub(super) fn routes(&self) -> impl Iterator<Item = &RouteRecord> {
-        let more = self.more.iter().flat_map(|more| &more.0);
+        let more = self.more.iter().flat_map(|more| &more.routes);
         std::iter::once(&self.first).chain(more)
     }
 
     pub(super) fn routes_mut(&mut self) -> impl Iterator<Item = &mut RouteRecord> {
-        let more = self.more.iter_mut().flat_map(|more| &mut more.0);
+        let more = self.more.iter_mut().flat_map(|more| &mut more.routes);
         std::iter::once(&mut self.first).chain(more)
     }
 
@@ -74,7 +96,7 @@ impl Record {
         if self.first.route == route {
             return &mut self.first;
         }
-        let more = &mut self.more.get_or_insert_default().0;
+        let more = &mut self.more.get_or_insert_default().routes;
         let at = more.iter().position(|record| record.route == route);
         let at = at.unwrap_or_else(|| {
             // Routes that a reload took away must not pile up.
@@ -115,9 +137,12 @@ impl Record {
 }
 
 /// Cuts a title to what is kept of it, on a character boundary.
-fn cut(title: &str) -> &str {
+pub(crate) fn cut(title: &str) -> &str {
     &title[..title.floor_char_boundary(Issue::TITLE)]
 }
+
+/// Hashes kept of one issue besides the first.
+const ALIASES: usize = 32;
 
 /// Routes of one issue told apart besides the first one.
 const ROUTES: usize = 31;

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{duration, moment};
 use crate::{IssueRoute, RouteKey, RouteSeen, Said, Watch, Window, Word};
 
 /// One issue on one route; times in milliseconds.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RouteRecord {
     pub(super) route: RouteKey,
     /// The hash of the first release seen; 0 is none.
@@ -22,7 +24,7 @@ pub(super) struct RouteRecord {
 }
 
 /// What few issues have: several events within a window, several releases.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Recent {
     /// Events before the last one, oldest first.
     events: VecDeque<u64>,
@@ -120,6 +122,27 @@ impl RouteRecord {
         self.is_stopped = word.is_stopped;
         let events = u32::try_from(events).unwrap_or(u32::MAX);
         self.since_said = self.since_said.saturating_sub(events);
+    }
+
+    /// Takes over what another store knows; returns the last word when that store does not know of it.
+    pub(super) fn learn(&mut self, there: &RouteSeen) -> Option<Said> {
+        self.since_said = u32::try_from(there.events_since_said).unwrap_or(u32::MAX);
+        let said = there.said;
+        let newer = self
+            .said()
+            .filter(|here| said.is_none_or(|said| said.at < here.at));
+        if let (None, Some(said)) = (newer, said) {
+            self.said_at = super::millis(said.at);
+            self.silence = duration(said.silence);
+            self.is_burst_told = said.is_burst_told;
+            self.is_stopped = said.is_stopped;
+        }
+        newer
+    }
+
+    #[cfg(test)]
+    pub(super) fn add(&mut self, events: u64) {
+        self.since_said += u32::try_from(events).unwrap();
     }
 
     pub(super) fn listed(&self) -> IssueRoute {

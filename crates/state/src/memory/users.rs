@@ -2,16 +2,18 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Seen;
 
 /// Hashes of users: none, one, or a set.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Users {
     first: u64,
     more: Option<Box<More>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct More {
     users: HashSet<u64>,
     is_floor: bool,

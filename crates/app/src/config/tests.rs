@@ -275,14 +275,7 @@ fn known_keys_without_effect_are_accepted_and_named() {
     let loaded = read(&format!("{MINIMAL}\n[self]\noutage_after = \"1m\"\n")).unwrap();
 
     let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    for key in ["self.outage_after"] {
-        assert!(
-            warnings
-                .iter()
-                .any(|warning| warning.contains(&format!("{key}: "))),
-            "{key}: {warnings:?}"
-        );
-    }
+    assert!(warnings[0].contains("self.outage_after: "), "{warnings:?}");
 }
 
 #[test]

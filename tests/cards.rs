@@ -297,12 +297,8 @@ impl Answering {
         // Ends with the process of the test.
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let Some(head) = converse(stream, &answer) else {
-                    continue;
-                };
-                if sender.send(head).is_err() {
-                    return;
-                }
+                // Who breaks off has said nothing worth telling.
+                let _ = converse(stream, &answer, &sender);
             }
         });
         Self { port, heads }
@@ -318,7 +314,12 @@ impl Answering {
     }
 }
 
-fn converse(mut stream: TcpStream, answer: &impl Fn(&str) -> String) -> Option<String> {
+/// Tells the head before it answers, so that whoever has the answer finds the head told.
+fn converse(
+    mut stream: TcpStream,
+    answer: &impl Fn(&str) -> String,
+    heads: &mpsc::Sender<String>,
+) -> Option<()> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut head, mut length) = (String::new(), 0);
@@ -334,12 +335,12 @@ fn converse(mut stream: TcpStream, answer: &impl Fn(&str) -> String) -> Option<S
     }
     reader.take(length).read_to_end(&mut Vec::new()).ok()?;
     let body = answer(&head);
+    heads.send(head).ok()?;
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(answer.as_bytes()).ok()?;
-    Some(head)
+    stream.write_all(answer.as_bytes()).ok()
 }
 
 /// The program as it runs, and everything it said.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dingtalk::{Language, Mention, MessageKind, OpenLinks, RobotConfig, Secret, Template, Webhook};
+use dingtalk::{
+    Language, Mention, MessageKind, OpenLinks, RobotConfig, Secret, Template, Webhook, WebhookError,
+};
 use event::endpoint::ProjectId;
 use grouping::RuleErrors;
 use jiff::tz::TimeZone;
@@ -69,47 +71,11 @@ pub(super) fn robots(
 }
 
 fn robot(mut section: Section, name: &str, environment: &Environment) -> Option<RobotConfig> {
-    let webhook = secret(&mut section, "webhook", environment);
-    let more = section.read(
-        "webhooks",
-        Vec::new(),
-        list(|node| super::secret::expand(&text(node)?, environment)),
-    );
-    let webhooks: Vec<Webhook> = webhook
-        .iter()
-        .map(|webhook| ("webhook", webhook))
-        .chain(more.iter().map(|webhook| ("webhooks", webhook)))
-        .filter_map(|(key, webhook)| {
-            Webhook::parse(webhook)
-                .map_err(|error| {
-                    section.complain(key, &Wrong::new(error.to_string(), WEBHOOK_HINT))
-                })
-                .ok()
-        })
-        .collect();
-    if webhook.is_none() && more.is_empty() {
-        section.complain("webhook", &Wrong::new("is not set", WEBHOOK_HINT));
-    }
-    let secrets = section.read(
-        "secrets",
-        Vec::new(),
-        list(|node| super::secret::expand(&text(node)?, environment)),
-    );
-    if !secrets.is_empty() && secrets.len() != webhooks.len() {
-        let what = format!(
-            "holds {} secrets for {} webhooks",
-            secrets.len(),
-            webhooks.len()
-        );
-        section.complain(
-            "secrets",
-            &Wrong::new(what, "one for each webhook, in their order"),
-        );
-    }
+    let webhooks = webhooks(&mut section, environment);
     let robot = RobotConfig {
         name: name.to_owned(),
         secret: secret(&mut section, "secret", environment).map(|secret| Secret::new(&secret)),
-        secrets: secrets.iter().map(|secret| Secret::new(secret)).collect(),
+        secrets: secrets(&mut section, webhooks.len(), environment),
         keyword: section
             .optional("keyword", text)
             .filter(|keyword| !keyword.is_empty()),
@@ -132,6 +98,45 @@ fn robot(mut section: Section, name: &str, environment: &Environment) -> Option<
     };
     section.finish();
     (!robot.webhooks.is_empty()).then_some(robot)
+}
+
+/// Reads `webhook` and `webhooks`, of which one has to be set.
+fn webhooks(section: &mut Section, environment: &Environment) -> Vec<Webhook> {
+    let webhook = secret(section, "webhook", environment);
+    let more = section.read(
+        "webhooks",
+        Vec::new(),
+        list(|node| super::secret::expand(&text(node)?, environment)),
+    );
+    if webhook.is_none() && more.is_empty() {
+        section.complain("webhook", &Wrong::new("is not set", WEBHOOK_HINT));
+    }
+    let one = webhook.iter().map(|webhook| ("webhook", webhook));
+    let all = one.chain(more.iter().map(|webhook| ("webhooks", webhook)));
+    let parsed = all.map(|(key, webhook)| (key, Webhook::parse(webhook)));
+    parsed
+        .filter_map(|(key, webhook)| {
+            let wrong = |error: WebhookError| Wrong::new(error.to_string(), WEBHOOK_HINT);
+            webhook
+                .map_err(|error| section.complain(key, &wrong(error)))
+                .ok()
+        })
+        .collect()
+}
+
+/// Reads the secrets of several webhooks: one each, or none.
+fn secrets(section: &mut Section, webhooks: usize, environment: &Environment) -> Vec<Secret> {
+    let secrets = section.read(
+        "secrets",
+        Vec::new(),
+        list(|node| super::secret::expand(&text(node)?, environment)),
+    );
+    if !secrets.is_empty() && secrets.len() != webhooks {
+        let what = format!("holds {} secrets for {webhooks} webhooks", secrets.len());
+        let hint = "one for each webhook, in their order";
+        section.complain("secrets", &Wrong::new(what, hint));
+    }
+    secrets.iter().map(|secret| Secret::new(secret)).collect()
 }
 
 /// Reads a template and tries it on alerts; each fault in it is a problem at its own line.

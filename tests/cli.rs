@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use testkit::{FakeSentry, Robot, RobotSimulator, SdkRequest};
+
+use crate::program::{PATIENCE, PROGRAM, RunningProxy, STATE_KIND, command};
+
+#[path = "support/program.rs"]
+mod program;
 
 #[test]
 fn check_reports_every_problem_with_line_and_hint_and_ends_with_2() {
@@ -350,7 +353,7 @@ async fn run_forwards_alerts_and_stops_on_sigterm() {
         robots.url("token"),
     );
     std::fs::write(&config, written).unwrap();
-    let mut proxy = RunningProxy::start(&["run", "--config", path(&config)]);
+    let mut proxy = start(&["run", "--config", path(&config)]);
     let body = "{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04dc\",\"message\":\"boom\"}";
     let request = SdkRequest::new(
         "POST",
@@ -359,12 +362,10 @@ async fn run_forwards_alerts_and_stops_on_sigterm() {
     .header("Content-Type", "application/json")
     .body(body);
 
-    let answer = testkit::send(proxy.address.parse().unwrap(), &request)
-        .await
-        .unwrap();
+    let answer = testkit::send(proxy.address, &request).await.unwrap();
     robots.wait_for(1, PATIENCE).await.unwrap();
     let metrics = metrics_with(
-        &proxy.admin,
+        proxy.admin,
         "sentry_notice_messages_total{robot=\"oncall\",result=\"ok\"} 1",
     )
     .await;
@@ -400,7 +401,15 @@ async fn a_killed_process_repeats_nothing_when_it_is_back() {
     );
     std::fs::write(&config, written).unwrap();
     let arguments = ["run", "--config", path(&config)];
-    let start = || RunningProxy::watch(command(&arguments).env_remove(STATE_KIND).spawn().unwrap());
+    let start = || {
+        RunningProxy::watch(
+            command(&arguments)
+                .env_remove(STATE_KIND)
+                .env(SPOOL_DIR, "")
+                .spawn()
+                .unwrap(),
+        )
+    };
     let send = async |proxy: &RunningProxy, id: u8| {
         let body = format!(
             "{{\"event_id\":\"9ec79c33ec9942ab8353589fcb2e04{id:02}\",\"message\":\"boom\"}}"
@@ -412,24 +421,28 @@ async fn a_killed_process_repeats_nothing_when_it_is_back() {
         let request = request
             .header("Content-Type", "application/json")
             .body(body);
-        let address = proxy.address.parse().unwrap();
+        let address = proxy.address;
         assert_eq!(testkit::send(address, &request).await.unwrap().status, 200);
     };
 
     let mut proxy = start();
     send(&proxy, 1).await;
     let told = "sentry_notice_messages_total{robot=\"oncall\",result=\"ok\"} 1";
-    metrics_with(&proxy.admin, told).await;
-    let second = command(&arguments).env_remove(STATE_KIND).output().unwrap();
+    metrics_with(proxy.admin, told).await;
+    let second = command(&arguments)
+        .env_remove(STATE_KIND)
+        .env(SPOOL_DIR, "")
+        .output()
+        .unwrap();
     // Its word is on the disk when the robot has it and the message is out of the outbox.
-    metrics_with(&proxy.admin, "sentry_notice_outbox_alerts 0").await;
+    metrics_with(proxy.admin, "sentry_notice_outbox_alerts 0").await;
     proxy.child.kill().unwrap();
     proxy.child.wait().unwrap();
     let mut proxy = start();
     send(&proxy, 1).await;
     send(&proxy, 2).await;
     let metrics = metrics_with(
-        &proxy.admin,
+        proxy.admin,
         "sentry_notice_events_total{outcome=\"held_repeat\"} 1",
     )
     .await;
@@ -462,9 +475,9 @@ async fn sighup_reloads_and_a_broken_file_keeps_the_old_configuration() {
         std::fs::write(&config, text).unwrap();
     };
     write(&first.url());
-    let mut proxy = RunningProxy::start(&["run", "--config", path(&config)]);
+    let mut proxy = start(&["run", "--config", path(&config)]);
     let request = SdkRequest::new("POST", "/api/42/store/").body("{}");
-    let address = proxy.address.parse().unwrap();
+    let address = proxy.address;
 
     testkit::send(address, &request).await.unwrap();
     write("nonsense");
@@ -521,7 +534,7 @@ async fn running_out_of_descriptors_is_survived() {
         .env(SPOOL_DIR, "")
         .stderr(Stdio::piped());
     let mut proxy = RunningProxy::watch(shell.spawn().unwrap());
-    let address: SocketAddr = proxy.address.parse().unwrap();
+    let address = proxy.address;
 
     let crowd: Vec<_> = (0..100)
         .map(|_| std::net::TcpStream::connect(address).unwrap())
@@ -535,7 +548,6 @@ async fn running_out_of_descriptors_is_survived() {
     assert_eq!(proxy.terminate(), Some(0));
 }
 
-/// Asks for the counters until they hold a line: the last of them is counted after the robot has answered.
 /// Two robots, three routes, a mute and an owner.
 const ROUTES: &str = r#"
 [upstream]
@@ -569,13 +581,12 @@ comment = "known"
 alice = "13900000000"
 "#;
 
-async fn metrics_with(admin: &str, line: &str) -> String {
+/// Asks for the counters until they hold a line: the last of them is counted after the robot has answered.
+async fn metrics_with(admin: SocketAddr, line: &str) -> String {
     let asking = async {
         loop {
             let request = SdkRequest::new("GET", "/metrics");
-            let answer = testkit::send(admin.parse().unwrap(), &request)
-                .await
-                .unwrap();
+            let answer = testkit::send(admin, &request).await.unwrap();
             let metrics = String::from_utf8(answer.body.to_vec()).unwrap();
             if metrics.contains(line) {
                 return metrics;
@@ -588,97 +599,17 @@ async fn metrics_with(admin: &str, line: &str) -> String {
         .expect("the line appears within the limit")
 }
 
-/// The real program, the addresses it printed, and what it says.
-struct RunningProxy {
-    child: Child,
-    address: String,
-    admin: String,
-    lines: mpsc::Receiver<String>,
+/// Starts the program without a spool, which would be made where the tests run.
+fn start(arguments: &[&str]) -> RunningProxy {
+    let mut command = command(arguments);
+    command.env(SPOOL_DIR, "");
+    RunningProxy::watch(command.spawn().unwrap())
 }
 
-impl RunningProxy {
-    fn start(arguments: &[&str]) -> Self {
-        Self::watch(command(arguments).spawn().unwrap())
-    }
-
-    fn watch(mut child: Child) -> Self {
-        let output = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = mpsc::channel();
-        // Reads on to the end, so that the program can go on talking.
-        std::thread::spawn(move || {
-            output
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
-        });
-        let mut proxy = Self {
-            child,
-            address: String::new(),
-            admin: String::new(),
-            lines,
-        };
-        proxy.address = proxy.wait_to_hear("listening on http://");
-        proxy.admin = proxy.wait_to_hear("admin on http://");
-        proxy
-    }
-
-    /// Waits for a line with this text and returns what follows it.
-    fn wait_to_hear(&self, text: &str) -> String {
-        loop {
-            let line = self
-                .lines
-                .recv_timeout(PATIENCE)
-                .expect("the program says it in time");
-            if let Some((_, rest)) = line.split_once(text) {
-                return rest.trim().to_owned();
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn terminate(&mut self) -> Option<i32> {
-        self.signal(Signal::TERM);
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for RunningProxy {
-    fn drop(&mut self) {
-        // It has usually ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const STATE_KIND: &str = "SENTRY_NOTICE__STATE__KIND";
 const SPOOL_DIR: &str = "SENTRY_NOTICE__SPOOL__DIR";
 
 fn notice(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    // Settings of whoever runs the tests must not change them.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("SENTRY_NOTICE__") {
-            command.env_remove(name);
-        }
-    }
-    // Tests side by side must not find one another's state and spool in their default places.
-    if arguments.first() == Some(&"run") {
-        command.env(STATE_KIND, "memory");
-        command.env(SPOOL_DIR, "");
-    }
-    command
 }
 
 fn shipped() -> &'static str {
@@ -692,11 +623,6 @@ fn path(path: &Path) -> &str {
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_sentry-notice");
-
-/// How long to wait for what should happen at once.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The example event of Sentry's documentation.
 const SAMPLE_EVENT: &str = include_str!("../crates/testkit/src/sdk/samples/sample-event.json");

@@ -1,7 +1,7 @@
 //! Why a spool cannot be opened, a request cannot be kept, or one that is kept cannot be read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::record::HeadError;
 
@@ -9,11 +9,11 @@ use crate::record::HeadError;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The directory is not there, nor is the one that it would be made in.
-    #[error("spool directory `{}` does not exist, nor does `{}`", dir.display(), parent.display())]
+    #[error("spool directory `{}` does not exist{}", dir.display(), Self::nor(dir, parent))]
     Missing {
         /// The spool's directory.
         dir: PathBuf,
-        /// The first directory that would have to exist.
+        /// The first directory that would have to exist: the same, where nothing would be made.
         parent: PathBuf,
     },
     /// Something else has the directory's name.
@@ -76,6 +76,13 @@ impl OpenError {
             action,
             path: path.into(),
             source,
+        }
+    }
+
+    fn nor(dir: &Path, parent: &Path) -> String {
+        match parent == dir {
+            true => String::new(),
+            false => format!(", nor does `{}`", parent.display()),
         }
     }
 

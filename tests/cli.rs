@@ -14,6 +14,8 @@ use crate::program::{PATIENCE, PROGRAM, RunningProxy, STATE_KIND, command};
 
 #[path = "support/program.rs"]
 mod program;
+#[path = "cli/spool.rs"]
+mod spool;
 
 #[test]
 fn check_reports_every_problem_with_line_and_hint_and_ends_with_2() {
@@ -610,6 +612,11 @@ const SPOOL_DIR: &str = "SENTRY_NOTICE__SPOOL__DIR";
 
 fn notice(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
+}
+
+/// Says that a test did not run, past the capture of the test harness, which would hide it.
+fn skip(what: &str) {
+    writeln!(std::io::stderr().lock(), "skipped: {what}").unwrap();
 }
 
 fn shipped() -> &'static str {

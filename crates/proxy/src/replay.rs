@@ -15,14 +15,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
+use self::pace::{Project, Ramp, UnderWay};
 use self::send::{Outgoing, send};
 use crate::config::Config;
+use crate::error::Fault;
 use crate::keep::{Keeper, Kept, Settled};
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::server::Command;
 use crate::worker::Settings;
 
+mod pace;
 mod send;
 
 /// The replay of one process.
@@ -31,18 +34,9 @@ pub(crate) struct Replay {
     keeper: Arc<Keeper>,
     metrics: Arc<Metrics>,
     projects: HashMap<Option<u64>, Project>,
+    ramp: Ramp,
     /// How often Sentry broke on a request.
     failures: HashMap<u64, u32>,
-}
-
-/// What one project's requests do.
-#[derive(Debug, Default)]
-struct Project {
-    under_way: usize,
-    /// How long Sentry took for the last one.
-    took: Duration,
-    /// Not before then.
-    not_before: Option<Instant>,
 }
 
 /// How sending one request ended.
@@ -50,7 +44,8 @@ struct Sent {
     project: Option<u64>,
     sequence: u64,
     settled: Settled,
-    took: Duration,
+    /// How long Sentry took to answer, if it did.
+    took: Option<Duration>,
 }
 
 impl Replay {
@@ -60,6 +55,7 @@ impl Replay {
             keeper,
             metrics,
             projects: HashMap::new(),
+            ramp: Ramp::new(Instant::now()),
             failures: HashMap::new(),
         }
     }
@@ -89,8 +85,11 @@ impl Replay {
 
     /// Starts as many requests as may go.
     fn start(&mut self, sending: &mut JoinSet<Sent>) {
-        while sending.len() < UNDER_WAY {
+        loop {
             let now = Instant::now();
+            if sending.len() >= self.ramp.at_once(now) {
+                return;
+            }
             let lane = RefCell::new(None);
             let claim = self.keeper.queue.claim(|candidate| {
                 let may_go = self.may_go(candidate, now);
@@ -109,8 +108,9 @@ impl Replay {
             if !upstream.connector().breaker().allows(now) {
                 return claim.release();
             }
-            self.projects.entry(lane.project).or_default().under_way += 1;
+            let project = self.projects.entry(lane.project).or_default();
             let one = One {
+                _under_way: project.start(),
                 settings: Rc::clone(&self.settings),
                 keeper: Arc::clone(&self.keeper),
                 lane,
@@ -128,30 +128,32 @@ impl Replay {
         if upstream.connector().breaker().next_try(now).is_some() {
             return false;
         }
-        if let Some(project) = self.projects.get(&lane.project) {
-            let is_held = project.not_before.is_some_and(|until| until > now);
-            if is_held || project.under_way >= project.width() {
-                return false;
-            }
+        let project = self.projects.get(&lane.project);
+        if project.is_some_and(|project| !project.may_start(now)) {
+            return false;
         }
         let limited = self.keeper.limits.in_force(key_of(lane), now);
         !limited.meets(Categories::from_bits(lane.categories))
     }
 
     fn note(&mut self, sent: Option<Sent>) {
-        // A task that panicked has dropped its claim; its project is wide enough to go on.
+        // A task that panicked has dropped its claim, and is no longer under way.
         let Some(sent) = sent else { return };
         self.metrics.replayed(sent.settled);
+        let now = Instant::now();
         let project = self.projects.entry(sent.project).or_default();
-        project.under_way = project.under_way.saturating_sub(1);
-        project.took = sent.took;
+        if let Some(took) = sent.took {
+            project.note(took);
+            self.ramp.note(took, now);
+        }
         if sent.settled == Settled::Failed {
             *self.failures.entry(sent.sequence).or_default() += 1;
-            project.not_before = Some(Instant::now() + PAUSE);
+            project.pause(now);
+            self.ramp = Ramp::new(now);
         } else {
             self.failures.remove(&sent.sequence);
         }
-        if project.under_way == 0 && project.not_before.is_none() && self.projects.len() > MANY {
+        if project.is_idle(now) && self.projects.len() > MANY {
             self.projects.remove(&sent.project);
         }
     }
@@ -166,23 +168,15 @@ impl Replay {
         let pauses = self
             .projects
             .values()
-            .filter_map(|project| project.not_before)
-            .filter(|until| *until > now);
+            .filter_map(|project| project.paused_until(now));
         let limit = self.keeper.limits.next_end(now);
         tries
             .chain(pauses)
             .chain(limit)
+            .chain(self.ramp.next_step(now))
             .min()
             .unwrap_or(now + IDLE)
             .min(now + IDLE)
-    }
-}
-
-impl Project {
-    /// One request at a time keeps the order on arrival. Only where an answer takes long would that be too slow: there, some
-    /// are started one after the other and go side by side.
-    fn width(&self) -> usize {
-        if self.took < FAR { 1 } else { SIDE_BY_SIDE }
     }
 }
 
@@ -192,40 +186,48 @@ struct One {
     keeper: Arc<Keeper>,
     lane: Lane,
     failures: u32,
+    _under_way: UnderWay,
 }
 
 impl One {
     async fn send(self, claim: Claim) -> Sent {
-        let started = Instant::now();
         let (project, sequence) = (self.lane.project, claim.sequence());
-        let settled = self.carry(claim).await;
+        let (settled, took) = match self.load(&claim).await {
+            Ok(request) => self.carry(claim, request).await,
+            Err(settled) => (settled, None),
+        };
         Sent {
             project,
             sequence,
             settled,
-            took: started.elapsed(),
+            took,
         }
     }
 
-    async fn carry(&self, claim: Claim) -> Settled {
-        let mut request = match claim.load().await {
-            Ok(request) => request,
+    async fn load(&self, claim: &Claim) -> Result<spool::Request, Settled> {
+        match claim.load().await {
+            Ok(mut request) => {
+                refresh(&mut request, self.settings.config());
+                Ok(request)
+            }
             Err(LoadError::Damaged) => {
                 tracing::error!("a request in the spool is damaged, and lost");
-                return Settled::Damaged;
+                Err(Settled::Damaged)
             }
             Err(error) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, "cannot read a request from the spool for the moment");
-                claim.release();
-                return Settled::Failed;
+                Err(Settled::Failed)
             }
-        };
-        let config = self.settings.config();
-        refresh(&mut request, config);
+        }
+    }
+
+    /// Sends it, and says what became of it and how long Sentry took to answer.
+    async fn carry(&self, claim: Claim, request: spool::Request) -> (Settled, Option<Duration>) {
+        let project = self.lane.project.map(ProjectId::from);
         let outgoing = Outgoing {
             settings: Rc::clone(&self.settings),
-            project: self.lane.project.map(ProjectId::from),
+            project,
             request,
         };
         let kept = Kept {
@@ -233,26 +235,25 @@ impl One {
             id: None,
             key: key_of(&self.lane),
         };
-        let limit = config.upstream.response_timeout;
-        let upstream = self
-            .settings
-            .upstreams
-            .of(self.lane.project.map(ProjectId::from));
-        match timeout(limit, send(outgoing)).await {
-            Ok(Ok(answer)) => {
+        let limit = self.settings.config().upstream.response_timeout;
+        let upstream = self.settings.upstreams.of(project);
+        let started = Instant::now();
+        let asked = timeout(limit, send(outgoing)).await;
+        match asked.unwrap_or(Err(Fault::Timeout)) {
+            Ok(answer) => {
+                let took = started.elapsed();
                 upstream.connector().succeeded();
                 self.keeper.note(|| kept.key, answer.told());
-                self.settle(kept, answer.status)
+                // Before the rest of the answer is read: should we be killed meanwhile, it would be sent again.
+                let settled = self.settle(kept, answer.status);
+                let _ = timeout(limit, answer.put_back(upstream)).await;
+                (settled, Some(took))
             }
-            Ok(Err(fault)) => {
+            Err(fault) => {
                 let error: &dyn std::error::Error = &fault;
                 tracing::debug!(error, "Sentry did not take a request from the spool");
                 upstream.connector().failed();
-                Settled::Failed
-            }
-            Err(_) => {
-                upstream.connector().failed();
-                Settled::Failed
+                (Settled::Failed, None)
             }
         }
     }
@@ -312,18 +313,6 @@ fn refresh(request: &mut spool::Request, config: &Config) {
 fn key_of(lane: &Lane) -> Option<PublicKey> {
     PublicKey::parse(lane.key.as_deref()?)
 }
-
-/// Requests under way at once, over all projects.
-const UNDER_WAY: usize = 16;
-
-/// The same for one project, where Sentry is far.
-const SIDE_BY_SIDE: usize = 8;
-
-/// From how long an answer takes on, Sentry is far.
-const FAR: Duration = Duration::from_millis(10);
-
-/// How long a project waits after one of its requests failed.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// How often a request is tried on which Sentry breaks by itself.
 const TRIES: u32 = 5;

@@ -30,9 +30,19 @@ pub(crate) struct Heard {
     pub(crate) status: u16,
     limits: Option<String>,
     retry_after: Option<String>,
+    /// The rest of it, on a connection that can be used again after that.
+    rest: Option<Answer>,
 }
 
 impl Heard {
+    /// Reads the rest of a short answer, so that its connection can be used again; a long one is not worth it.
+    pub(crate) async fn put_back(self, upstream: &Upstream) {
+        let Some(mut answer) = self.rest else { return };
+        if discard(&mut answer).await.is_ok() {
+            upstream.links.put(answer, Instant::now());
+        }
+    }
+
     pub(crate) fn told(&self) -> Told<'_> {
         Told {
             limits: self.limits.as_deref(),
@@ -67,27 +77,23 @@ pub(crate) async fn send(outgoing: Outgoing) -> Result<Heard, Fault> {
     }
 }
 
-/// Writes the request as it was written, and lets the connection be used again.
+/// Writes the request as it was written.
 async fn send_plain(upstream: &Upstream, head: &spool::Head, body: &[u8]) -> Result<Heard, Fault> {
     let text = write(upstream, head, body);
     let now = Instant::now();
-    let mut answer = upstream
+    let answer = upstream
         .links
         .send(upstream.connector(), &text, now)
         .await?;
     let told = answer.head.told();
-    let heard = Heard {
+    Ok(Heard {
         status: answer.head.status.as_u16(),
         limits: told.limits.map(str::to_owned),
         retry_after: told.retry_after.map(str::to_owned),
-    };
-    if discard(&mut answer).await.is_ok() {
-        upstream.links.put(answer, Instant::now());
-    }
-    Ok(heard)
+        rest: Some(answer),
+    })
 }
 
-/// Reads a short answer to its end; a long one is not worth the connection.
 async fn discard(answer: &mut Answer) -> std::io::Result<()> {
     let mut unread = Vec::new();
     answer.take_body(answer.head.length, &mut unread)?;
@@ -188,6 +194,7 @@ fn hear<B>(response: &Response<B>) -> Heard {
         status: response.status().as_u16(),
         limits: text(response.headers(), RATE_LIMITS),
         retry_after: text(response.headers(), RETRY_AFTER),
+        rest: None,
     }
 }
 

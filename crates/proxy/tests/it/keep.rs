@@ -19,20 +19,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const ID: &str = "9ec79c33ec9942ab8353589fcb2e04dc";
 
 /// A spool in a directory of its own.
-struct Spool {
-    queue: Queue,
+pub(crate) struct Spool {
+    pub(crate) queue: Queue,
     dir: TempDir,
 }
 
 impl Spool {
-    fn new() -> Spool {
+    pub(crate) fn new() -> Spool {
         let dir = tempfile::tempdir().unwrap();
         let queue = Queue::open(spool::Config::new(dir.path().join("spool"))).unwrap();
         Spool { queue, dir }
     }
 
     /// Waits until so many requests are in it.
-    async fn holds(&self, requests: u64) {
+    pub(crate) async fn holds(&self, requests: u64) {
         let until = async {
             while self.queue.counts().requests != requests {
                 tokio::task::yield_now().await;
@@ -44,13 +44,13 @@ impl Spool {
 }
 
 /// Returns an address where nobody listens.
-async fn nobody() -> SocketAddr {
+pub(crate) async fn nobody() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap()
 }
 
 /// Listens at an address and answers every request alike.
-async fn answering_at(address: SocketAddr, answer: &'static str) -> Sentry {
+pub(crate) async fn answering_at(address: SocketAddr, answer: &'static str) -> Sentry {
     Sentry::at(address, move |stream, recorder| async move {
         let mut connection = Connection::new(stream);
         while let Ok(message) = connection.read().await {
@@ -61,17 +61,17 @@ async fn answering_at(address: SocketAddr, answer: &'static str) -> Sentry {
     .await
 }
 
-fn envelope(kind: &str) -> Vec<u8> {
+pub(crate) fn envelope(kind: &str) -> Vec<u8> {
     format!("{{\"event_id\":\"{ID}\"}}\n{{\"type\":\"{kind}\"}}\n{{\"exception\":[]}}\n")
         .into_bytes()
 }
 
-async fn ask(proxy: &Started, request: impl AsRef<[u8]>) -> Message {
+pub(crate) async fn ask(proxy: &Started, request: impl AsRef<[u8]>) -> Message {
     let answered = async { proxy.connect().await.ask(request).await };
     timeout(PATIENCE, answered).await.unwrap()
 }
 
-async fn arrives(sentry: &mut Sentry) -> Message {
+pub(crate) async fn arrives(sentry: &mut Sentry) -> Message {
     timeout(PATIENCE, sentry.request()).await.unwrap()
 }
 

@@ -12,6 +12,7 @@ mod limits;
 mod message;
 mod outage;
 mod plain;
+mod replay;
 mod sentry;
 mod setup;
 mod tee;

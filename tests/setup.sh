@@ -18,6 +18,7 @@ main() {
     need_command cc build-essential
     need_command kill procps # the program of that name, for tests/cli.rs and crates/state
     need_command redis-server redis-server # the tests start their own
+    need_command strace strace # makes system calls fail, for tests/durability.rs
     need_python
     part python "$clients"/requirements*.txt
     part bugsink "$clients/bugsink/requirements.txt"

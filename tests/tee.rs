@@ -175,6 +175,91 @@ async fn an_event_that_comes_again_by_its_id_alerts_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_an_outage_alerts_at_once_and_not_again_when_it_is_sent_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let stage = Stage::start(&spool_in(&directory)).await;
+    stage.sentry.listen(Listening::Refusing).await.unwrap();
+    let large = SdkRequest {
+        body: Bytes::from(
+            [
+                "{\"message\":\"large\",\"x\":\"",
+                &"x".repeat(2 << 20),
+                "\"}",
+            ]
+            .concat(),
+        ),
+        ..message("large")
+    };
+
+    // The second is the same event again, as some SDKs send it.
+    for request in [&message("boom"), &message("boom"), &large] {
+        assert_eq!(stage.send(request).await, 200);
+    }
+
+    let alerts = stage.robots.wait_for(2, PATIENCE).await.unwrap();
+    for text in ["boom", "large"] {
+        let about = alerts.iter().filter(|alert| alert.text.contains(text));
+        assert_eq!(about.count(), 1, "{text}: {alerts:#?}");
+    }
+    stage.sentry.listen(Listening::Serving).await.unwrap();
+    let arrived = stage.sentry.wait_for(3, PATIENCE).await.unwrap();
+    assert!(arrived[2].body == large.body);
+    for line in [
+        "sentry_notice_spool_requests 0",
+        "sentry_notice_replayed_total{result=\"delivered\"} 3",
+        "sentry_notice_requests_total{endpoint=\"store\",verdict=\"spooled\"} 3",
+        "sentry_notice_events_total{outcome=\"queued\"} 2",
+        "sentry_notice_events_total{outcome=\"held_duplicate\"} 1",
+    ] {
+        stage.wait_for_count(line).await;
+    }
+    let robots = std::sync::Arc::clone(&stage.robots);
+    stage.stop().await;
+    assert_eq!(robots.messages().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_of_an_outage_are_silent_where_that_is_wanted() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = format!("{}[tee]\nalert_on = [\"accepted\"]", spool_in(&directory));
+    let stage = Stage::start(&settings).await;
+    stage.sentry.listen(Listening::Refusing).await.unwrap();
+
+    assert_eq!(stage.send(&message("boom")).await, 200);
+
+    stage
+        .wait_for_count("sentry_notice_events_total{outcome=\"not_accepted\"} 1")
+        .await;
+    let robots = std::sync::Arc::clone(&stage.robots);
+    stage.stop().await;
+    assert!(robots.messages().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_sentry_answers_late_alerts_once_and_arrives_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = format!("{}[forward]\npatience = \"0s\"", spool_in(&directory));
+    let stage = Stage::start(&settings).await;
+    stage.sentry.script().always(Behaviour::usual().held());
+
+    assert_eq!(stage.send(&message("boom")).await, 200);
+
+    stage.robots.wait_for(1, PATIENCE).await.unwrap();
+    stage.wait_for_count("sentry_notice_spool_requests 1").await;
+    stage.sentry.wait_for(1, PATIENCE).await.unwrap();
+    stage.sentry.script().release();
+    stage.wait_for_count("sentry_notice_spool_requests 0").await;
+    let robots = std::sync::Arc::clone(&stage.robots);
+    let (arrived, replayed) = (
+        stage.sentry.received().len(),
+        "sentry_notice_replayed_total{result=\"delivered\"} 0",
+    );
+    stage.wait_for_count(replayed).await;
+    stage.stop().await;
+    assert_eq!((arrived, robots.messages().len()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hanging_robot_does_not_hold_up_forwarding() {
     let stage = Stage::start("").await;
     stage.robots.script().always(Behaviour::hang());
@@ -315,6 +400,13 @@ async fn stopping_delivers_what_was_decided() {
 
     assert_eq!(stopped.undelivered, 0);
     assert_eq!(robots.messages().len(), 10);
+}
+
+fn spool_in(directory: &tempfile::TempDir) -> String {
+    format!(
+        "[spool]\ndir = \"{}\"\n",
+        directory.path().join("spool").display()
+    )
 }
 
 /// A message of an issue of its own, with an event id that follows from its text.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use alert::{Failure, Notifier as _, Retry};
 use dingtalk::{HttpSettings, Mention, MessageKind, Robot, RobotConfig, RobotError, Webhook};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::sample::{SECRET, TOKEN, alert, message, now, robot};
-use crate::server::Server;
+use crate::server::{self, Server};
 
 #[tokio::test]
 async fn delivers_a_signed_card() {
@@ -345,6 +346,31 @@ async fn calls_everyone_together_only_once_in_a_while() {
     for request in &requests {
         assert_eq!(request.body["at"]["atMobiles"][0], "13800000000");
     }
+}
+
+#[tokio::test]
+async fn keeps_its_connection_for_the_next_message() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // A second connection would never be accepted.
+    let only = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        while server::read(&mut stream).await.is_some() {
+            stream.write_all(ok().as_bytes()).await.unwrap();
+        }
+        drop(listener);
+    });
+    let robot = robot_of(RobotConfig {
+        webhooks: vec![webhook(&address)],
+        ..robot()
+    });
+
+    for id in ["id-1", "id-2", "id-3"] {
+        robot.notify(0, &message(alert()), id, now()).await.unwrap();
+    }
+
+    drop(robot);
+    only.await.unwrap();
 }
 
 #[tokio::test]

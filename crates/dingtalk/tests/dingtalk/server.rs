@@ -64,7 +64,8 @@ async fn serve(listener: TcpListener, answers: Vec<String>, requests: Arc<Mutex<
     }
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Request> {
+/// Reads one request; `None` when the other side has no more.
+pub(crate) async fn read(stream: &mut TcpStream) -> Option<Request> {
     let mut bytes = Vec::new();
     loop {
         let read = stream.read_buf(&mut bytes).await.ok()?;

@@ -186,6 +186,7 @@ fn a_directory_that_may_not_be_written_ends_run_with_1_and_a_hint() {
         other.args(["--reuid=65534", "--regid=65534", "--clear-groups", PROGRAM]);
         other
             .args(run.get_args())
+            .env("SENTRY_NOTICE__STATE__KIND", "memory")
             .env("SENTRY_NOTICE__SPOOL__DIR", &dir);
         run = other;
     }
@@ -212,7 +213,9 @@ fn a_read_only_file_system_ends_run_with_1_and_a_hint() {
     apart
         .args(["-m", "sh", "-c", &mount, PROGRAM])
         .args(run.get_args());
-    apart.env("SENTRY_NOTICE__SPOOL__DIR", dir);
+    apart
+        .env("SENTRY_NOTICE__STATE__KIND", "memory")
+        .env("SENTRY_NOTICE__SPOOL__DIR", dir);
 
     let output = apart.output().unwrap();
 

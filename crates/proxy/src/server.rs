@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -106,6 +106,9 @@ impl Proxy {
             grace: None,
         });
         let (ready, built) = std::sync::mpsc::channel();
+        // Nobody accepts before everybody is ready: a crowd at the door would take the descriptors that the others need.
+        let door = Arc::new(Mutex::new(()));
+        let shut = door.lock().unwrap_or_else(PoisonError::into_inner);
         let mut threads = Vec::with_capacity(self.listeners.len());
         for (index, listener) in self.listeners.into_iter().enumerate() {
             let (tap, metrics) = (self.tap.clone(), Arc::clone(&self.metrics));
@@ -116,10 +119,10 @@ impl Proxy {
                 keeper: self.keeper.clone(),
                 commands: commands.clone(),
             };
-            let ready = ready.clone();
+            let (ready, door) = (ready.clone(), Arc::clone(&door));
             let thread = thread::Builder::new()
                 .name(format!("forward-{index}"))
-                .spawn(move || run(seed, ready))
+                .spawn(move || run(seed, ready, &door))
                 .map_err(BindError::Thread)?;
             threads.push(thread);
         }
@@ -136,6 +139,7 @@ impl Proxy {
         while let Ok(built) = built.recv() {
             built.map_err(BindError::Thread)?;
         }
+        drop(shut);
         Ok(Running {
             address: self.address,
             commands: sender,
@@ -194,7 +198,7 @@ fn restart_for(old: &Config, new: &Config) -> Option<&'static str> {
 }
 
 /// One forwarding thread, from its first connection to its last.
-fn run(seed: Seed, ready: std::sync::mpsc::Sender<io::Result<()>>) {
+fn run(seed: Seed, ready: std::sync::mpsc::Sender<io::Result<()>>, door: &Mutex<()>) {
     let entered = runtime().and_then(|runtime| {
         let _context = runtime.enter();
         let listener = TcpListener::from_std(seed.listener)?;
@@ -209,6 +213,7 @@ fn run(seed: Seed, ready: std::sync::mpsc::Sender<io::Result<()>>) {
     };
     ready.send(Ok(())).ok();
     drop(ready);
+    drop(door.lock());
     let plan = Arc::clone(&seed.commands.borrow().plan);
     let worker = Rc::new(Worker::new(plan, seed.tap, seed.metrics, seed.keeper));
     runtime.block_on(serve(worker, listener, seed.commands));

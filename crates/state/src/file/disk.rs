@@ -10,7 +10,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, DatabaseError, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition,
+};
 
 use super::bounded::Bounded;
 use crate::IssueKey;
@@ -224,6 +227,7 @@ fn read(disk: &mut Disk) -> Result<Kept, DiskError> {
     let mut kept = Kept::default();
     let damaged = |error: postcard::Error| DiskError::Damaged(error.to_string());
     let issues = transaction.open_table(ISSUES).map_err(redb::Error::from)?;
+    kept.expect(usize::try_from(issues.len()?).unwrap_or(0));
     for entry in issues.iter()? {
         kept.issue(entry?.1.value()).map_err(damaged)?;
     }

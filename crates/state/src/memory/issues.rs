@@ -255,27 +255,32 @@ impl Issues {
 
     /// Puts back the issues that a file held; beyond the room there is, the ones longest unseen stay out.
     pub(super) fn restore(&mut self, mut records: Vec<Record>) {
-        records.sort_by_key(|record| record.last_seen);
-        let beyond = records.len().saturating_sub(self.room);
-        let kept = records.len() - beyond;
-        self.slots.reserve_exact(kept);
-        self.index.reserve(kept * 2);
-        for record in records.into_iter().skip(beyond) {
-            self.restore_one(record);
+        if records.len() > self.room {
+            records.sort_unstable_by_key(|record| std::cmp::Reverse(record.last_seen));
+            records.truncate(self.room);
         }
+        self.slots.reserve_exact(records.len());
+        self.index.reserve(records.len() * 2);
+        // Records are large: each is moved once, and only their places are sorted.
+        let mut order = Vec::with_capacity(records.len());
+        for record in records {
+            order.push((record.last_seen, self.restore_one(record)));
+        }
+        order.sort_unstable();
+        order.iter().for_each(|(_, at)| self.link(*at));
     }
 
-    fn restore_one(&mut self, record: Record) {
+    fn restore_one(&mut self, record: Record) -> u32 {
         let own = short(record.key.project, &record.key.hash);
         let aliases = record.aliases();
         self.user_room = self.user_room.saturating_sub(record.users.kept());
         self.len += 1;
         let at = self.push(record);
-        self.link(at);
         self.index.insert(own, (at, 0));
         for alias in aliases {
             self.index.entry(alias).or_insert((at, 0));
         }
+        at
     }
 
     fn mark_slot(&mut self, at: u32) {

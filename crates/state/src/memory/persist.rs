@@ -28,6 +28,11 @@ enum Loaded {
 }
 
 impl Kept {
+    /// Makes room for so many issues.
+    pub(crate) fn expect(&mut self, issues: usize) {
+        self.issues.reserve_exact(issues);
+    }
+
     /// Reads an issue.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! A real redis-server for tests and benches, on a socket in a folder of its own; it ends with the process that started it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::{env, fs, thread};
@@ -31,7 +31,8 @@ impl Server {
                 env::var_os("SENTRY_NOTICE_REQUIRE_REAL").is_none(),
                 "redis-server is missing; tests/setup.sh installs it"
             );
-            eprintln!("SKIPPED: redis-server is missing; tests/setup.sh installs it");
+            let told = "SKIPPED: redis-server is missing; tests/setup.sh installs it";
+            let _ = writeln!(std::io::stderr(), "{told}");
             return None;
         };
         Some(Self {

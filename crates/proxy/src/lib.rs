@@ -18,6 +18,7 @@ mod exchange;
 mod handler;
 mod headers;
 mod keep;
+mod lateness;
 mod limits;
 mod memory;
 pub mod metrics;

@@ -83,8 +83,8 @@ impl Asking<'_> {
         let Some(keeper) = self.keeper else {
             return self.wait(attempt).await;
         };
-        let is_hopeless = !self.connector.breaker().allows(Instant::now());
-        if !is_hopeless && !self.worker.has_many_detached() {
+        // The breaker comes last: what it allows may be the only trial for a while.
+        if !self.worker.has_many_detached() && self.connector.breaker().allows(Instant::now()) {
             return self.ask_begun(attempt, pack).await;
         }
         match Arc::clone(keeper).keep(pack()).await {
@@ -105,14 +105,29 @@ impl Asking<'_> {
         let Some(keeper) = self.keeper else {
             return self.wait(attempt).await;
         };
-        let patience = match self.settings.config().forward.patience {
-            Patience::For(patience) => patience,
-            Patience::Off => self.response_timeout(),
-        };
-        match self.within(patience, &mut attempt).await {
-            Some(Ok(answer)) => Came::Answer(answer),
+        let asked_at = Instant::now();
+        let wait = self.wait_for_answer();
+        match self.within(wait, &mut attempt).await {
+            Some(Ok(answer)) => {
+                self.connector.lateness().note(false);
+                Came::Answer(answer)
+            }
             Some(Err(fault)) => self.keep_instead(keeper, fault, pack()).await,
-            None => self.keep_meanwhile(keeper, attempt, pack()).await,
+            None => {
+                if !wait.is_zero() {
+                    self.connector.lateness().note(true);
+                }
+                let begun = Begun { attempt, asked_at };
+                self.keep_meanwhile(keeper, begun, pack()).await
+            }
+        }
+    }
+
+    /// Returns how long the client waits: not at all where Sentry is late as a rule.
+    fn wait_for_answer(&self) -> Duration {
+        match self.settings.config().forward.patience {
+            Patience::For(_) if self.connector.lateness().is_usual() => Duration::ZERO,
+            Patience::For(_) | Patience::Off => self.patience(),
         }
     }
 
@@ -148,9 +163,13 @@ impl Asking<'_> {
     async fn keep_meanwhile<A: Answered + 'static>(
         &self,
         keeper: &Arc<Keeper>,
-        mut attempt: Attempt<A>,
+        begun: Begun<A>,
         parcel: Parcel,
     ) -> Came<A> {
+        let Begun {
+            mut attempt,
+            asked_at,
+        } = begun;
         let mut keeping = Box::pin(Arc::clone(keeper).keep(parcel));
         let first = poll_fn(|context| {
             if let Poll::Ready(kept) = keeping.as_mut().poll(context) {
@@ -164,7 +183,7 @@ impl Asking<'_> {
                     id: kept.id,
                     key: kept.key,
                 };
-                self.detach(keeper, attempt, kept);
+                self.detach(keeper, Begun { attempt, asked_at }, kept);
                 came
             }
             First::Kept(Err(error)) => {
@@ -172,6 +191,8 @@ impl Asking<'_> {
                 self.wait(attempt).await
             }
             First::Asked(Ok(answer)) => {
+                let is_late = asked_at.elapsed() >= self.patience();
+                self.connector.lateness().note(is_late);
                 // Broken off, it might be kept all the same, and be sent twice.
                 tokio::task::spawn_local(async move {
                     if let Ok(kept) = keeping.await {
@@ -191,7 +212,9 @@ impl Asking<'_> {
     }
 
     /// Lets the attempt go on without the client: if it succeeds, the request need not be sent again.
-    fn detach<A: Answered + 'static>(&self, keeper: &Arc<Keeper>, attempt: Attempt<A>, kept: Kept) {
+    fn detach<A: Answered + 'static>(&self, keeper: &Arc<Keeper>, begun: Begun<A>, kept: Kept) {
+        let Begun { attempt, asked_at } = begun;
+        let patience = self.patience();
         let (keeper, limit) = (Arc::clone(keeper), self.response_timeout());
         let (connector, worker) = (self.connector.clone(), Rc::clone(self.worker));
         let detached = self.worker.detach();
@@ -199,6 +222,7 @@ impl Asking<'_> {
             let _detached = detached;
             match tokio::time::timeout(limit, attempt).await {
                 Ok(Ok(answer)) => {
+                    connector.lateness().note(asked_at.elapsed() >= patience);
                     keeper.note(|| kept.key, answer.told());
                     kept.settle(answer.status());
                 }
@@ -226,9 +250,22 @@ impl Asking<'_> {
         }
     }
 
+    fn patience(&self) -> Duration {
+        match self.settings.config().forward.patience {
+            Patience::For(patience) => patience,
+            Patience::Off => self.response_timeout(),
+        }
+    }
+
     fn response_timeout(&self) -> Duration {
         self.settings.config().upstream.response_timeout
     }
+}
+
+/// An attempt that is under way.
+struct Begun<A> {
+    attempt: Attempt<A>,
+    asked_at: Instant,
 }
 
 enum First<A> {

@@ -17,7 +17,7 @@ use tokio::time::{sleep_until, timeout};
 
 use self::pace::{Project, Ramp, UnderWay};
 use self::send::{Outgoing, send};
-use crate::config::Config;
+use crate::config::{Config, Patience};
 use crate::error::Fault;
 use crate::keep::{Keeper, Kept, Settled};
 use crate::metrics::Metrics;
@@ -243,6 +243,9 @@ impl One {
             Ok(answer) => {
                 let took = started.elapsed();
                 upstream.connector().succeeded();
+                if let Patience::For(patience) = self.settings.config().forward.patience {
+                    upstream.connector().lateness().note(took >= patience);
+                }
                 self.keeper.note(|| kept.key, answer.told());
                 // Before the rest of the answer is read: should we be killed meanwhile, it would be sent again.
                 let settled = self.settle(kept, answer.status);

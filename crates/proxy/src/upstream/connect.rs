@@ -20,6 +20,7 @@ use crate::breaker::{Breaker, Change};
 use crate::config::{HttpProxy, Origin, UpstreamConfig, UpstreamHttp};
 use crate::connection::LocalExecutor;
 use crate::error::{Fault, TlsError};
+use crate::lateness::Lateness;
 
 /// Opens connections to one upstream.
 #[derive(Clone)]
@@ -30,6 +31,7 @@ pub(crate) struct Connector {
     tls: Option<Tls>,
     http: UpstreamHttp,
     breaker: Arc<Breaker>,
+    lateness: Arc<Lateness>,
 }
 
 #[derive(Clone)]
@@ -59,12 +61,18 @@ impl Connector {
             tls,
             http: config.http,
             breaker: Arc::default(),
+            lateness: Arc::default(),
         })
     }
 
     /// Returns what is known of whether the upstream is down; all threads know the same.
     pub(crate) fn breaker(&self) -> &Breaker {
         &self.breaker
+    }
+
+    /// Returns what is known of whether the upstream is slow; all threads know the same.
+    pub(crate) fn lateness(&self) -> &Lateness {
+        &self.lateness
     }
 
     /// Notes that the upstream has answered.

@@ -11,6 +11,7 @@ mod keep;
 mod limits;
 mod message;
 mod outage;
+mod patience;
 mod plain;
 mod replay;
 mod sentry;

@@ -41,11 +41,17 @@ impl Writer {
 
     /// Writes the letter of a number, between 200 bytes and 20 KB; a few have more than a megabyte.
     pub(crate) fn write(&self, number: u64) -> Letter {
-        let mut chance = Chance::new(self.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        let mut chance = self.chance(number);
         let size = match chance.once_in(400) {
             true => chance.size(LARGE, LONGEST),
             false => chance.size(200, 20_000),
         };
+        self.write_sized(number, size)
+    }
+
+    /// Writes the letter of a number with about so many bytes.
+    pub(crate) fn write_sized(&self, number: u64, size: usize) -> Letter {
+        let mut chance = self.chance(number);
         let start = chance.below(SLACK as u64) as usize;
         let text = &self.text[start..start + size];
         let (id, project) = (format!("{number:032x}"), 1 + number % 4);
@@ -70,6 +76,10 @@ impl Writer {
                 .body(envelope(&id, &event)),
         };
         Letter { request, id }
+    }
+
+    fn chance(&self, number: u64) -> Chance {
+        Chance::new(self.seed ^ number.wrapping_mul(0x2545_f491_4f6c_dd1d))
     }
 }
 

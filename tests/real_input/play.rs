@@ -257,7 +257,7 @@ impl From<Message> for Card {
 }
 
 /// Starts the program and waits for the address that it forwards on.
-fn start_program(config: &str) -> (Running, String) {
+pub(crate) fn start_program(config: &str) -> (Running, String) {
     let mut file = NamedTempFile::new().expect("a file for the config can be made");
     file.write_all(config.as_bytes())
         .expect("the config can be written");
@@ -317,6 +317,16 @@ fn report(name: &str, command: &mut Command) -> (Vec<Event>, Vec<Request>) {
 
 /// Runs a script that prints lines of JSON.
 fn run<T: DeserializeOwned>(name: &str, command: &mut Command) -> Vec<T> {
+    let lines = run_to_end(name, command);
+    let lines = lines.iter().map(|line| {
+        serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("{name} printed `{line}`: {error}"))
+    });
+    lines.collect()
+}
+
+/// Runs a script and returns the lines that it printed.
+pub(crate) fn run_to_end(name: &str, command: &mut Command) -> Vec<String> {
     let ended = Running::start(name, command).finish();
     assert!(
         ended.status.success(),
@@ -324,11 +334,7 @@ fn run<T: DeserializeOwned>(name: &str, command: &mut Command) -> Vec<T> {
         ended.status,
         ended.log
     );
-    let lines = ended.stdout.iter().map(|line| {
-        serde_json::from_str(line)
-            .unwrap_or_else(|error| panic!("{name} printed `{line}`: {error}"))
-    });
-    lines.collect()
+    ended.stdout
 }
 
 fn dsn(address: &str, key_digit: &str, project: u64) -> String {

@@ -165,7 +165,7 @@ impl Stage {
 
 fn configuration(sentry: &FakeSentry, robots: &RobotSimulator) -> String {
     let mut text = format!(
-        "listen = \"127.0.0.1:0\"\nthreads = 1\n[upstream]\nurl = \"{}\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
+        "listen = \"127.0.0.1:0\"\nthreads = 1\n[upstream]\nurl = \"{}\"\n[state]\nkind = \"memory\"\n[admin]\nlisten = \"127.0.0.1:0\"\n",
         sentry.url()
     );
     for number in 0..ROBOTS {

@@ -3,11 +3,7 @@
 //! Without the program `redis-server` (tests/setup.sh installs it) each test skips itself, loudly, unless
 //! `SENTRY_NOTICE_REQUIRE_REAL` makes that a failure.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test may panic and tell, its helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

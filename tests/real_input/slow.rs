@@ -2,6 +2,8 @@
 //!
 //! Most SDKs send one request at a time, so that a slow answer costs them all that waits behind it.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic, its helpers too")]
+
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::process::Command;

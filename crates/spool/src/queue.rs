@@ -211,8 +211,28 @@ impl Queue {
         };
         let sent = self.inner.jobs.send(Job::Append(Box::new(append)));
         sent.map_err(|_| AppendError::Closed)?;
-        let sequence = answer.await.map_err(|_| AppendError::Closed)??;
+        let mut waiting = Waiting {
+            answer,
+            shared: &self.inner.shared,
+        };
+        let answered = (&mut waiting.answer).await;
+        let sequence = answered.map_err(|_| AppendError::Closed)??;
         Ok(Claim::new(Arc::clone(&self.inner), sequence))
+    }
+}
+
+/// Waits for the writer's answer. Dropped when the answer is there and was not looked at, it lets the request wait.
+struct Waiting<'a> {
+    answer: oneshot::Receiver<Result<u64, AppendError>>,
+    shared: &'a Shared,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Ok(Ok(sequence)) = self.answer.try_recv() {
+            self.shared.index().release(sequence);
+            self.shared.waiting.notify_one();
+        }
     }
 }
 

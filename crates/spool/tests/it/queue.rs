@@ -253,6 +253,21 @@ async fn an_append_that_nobody_awaits_is_kept_or_not_but_never_stuck() {
 }
 
 #[tokio::test]
+async fn an_append_that_was_dropped_unseen_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(dir.path());
+    let mut append = Box::pin(queue.append(head(1, 1), Body::Memory(vec![body(1, 500)])));
+    let begun = tokio::time::timeout(Duration::ZERO, &mut append).await;
+    assert!(begun.is_err(), "the writer needs longer than one look");
+
+    // The writer has answered, or will find nobody there.
+    until(|| queue.counts().appended == 1).await;
+    drop(append);
+
+    until(|| queue.counts().waiting == 1).await;
+}
+
+#[tokio::test]
 async fn a_closed_queue_takes_nothing_and_lets_the_directory_go() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path());

@@ -1,7 +1,7 @@
 //! Knows whether Sentry is down, so that not every request has to find it out: then it goes into the spool at once.
 //!
-//! After a few failures in a row the breaker opens; from then on one request at a time tries again, at intervals that grow to a
-//! minute, until one succeeds.
+//! After a few failures in a row the breaker opens; from then on one request at a time tries again, at intervals that grow to
+//! ten seconds, until one succeeds.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -102,9 +102,9 @@ const PATIENCE: u32 = 3;
 /// How long a trial keeps others from trying.
 const TRIAL: Duration = Duration::from_secs(5);
 
-/// How long to wait for the first trial, and at most.
+/// How long to wait for the first trial, and at most: as long as nginx by default, so that what waits goes out soon.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -121,7 +121,7 @@ mod tests {
 
         assert_eq!(breaker.failed(start, 1.0), Some(Change::Opened));
         let mut now = start;
-        for wait in [500, 1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000] {
+        for wait in [500, 1000, 2000, 4000, 8000, 10_000, 10_000] {
             let next = now + Duration::from_millis(wait);
             assert_eq!(breaker.next_try(now), Some(next), "{wait}");
             assert!(!breaker.allows(next - Duration::from_millis(1)));

@@ -2,6 +2,8 @@
 //!
 //! Stricter than JSON: `None` for whatever a sound header does not have, such as an escape in a name or a name twice.
 
+use serde::de::IgnoredAny;
+
 /// What an item's header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ItemHeader<'l> {
@@ -28,11 +30,10 @@ impl<'l> ItemHeader<'l> {
     }
 }
 
-/// Returns whether a line is one object and nothing else; what the object holds is not looked at.
+/// Returns whether a line is one JSON object and nothing else.
 pub(super) fn is_object(line: &[u8]) -> bool {
-    let mut cursor = Cursor(line);
-    cursor.skip_blanks();
-    cursor.skip_nested().is_some() && cursor.ends()
+    let is_braced = line.trim_ascii_start().first() == Some(&b'{');
+    is_braced && serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }
 
 /// Takes the first value; a second one is refused.
@@ -115,29 +116,6 @@ impl<'l> Cursor<'l> {
         let count = self.0.iter().take_while(is_part).count();
         self.0 = &self.0[count..];
         (count > 0).then_some(())
-    }
-
-    /// Skips an object with all that is in it, by its braces.
-    fn skip_nested(&mut self) -> Option<()> {
-        if self.0.first() != Some(&b'{') {
-            return None;
-        }
-        let mut depth = 0_usize;
-        loop {
-            match self.0.first()? {
-                b'"' => {
-                    self.text()?;
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
-            self.0 = &self.0[1..];
-            if depth == 0 {
-                return Some(());
-            }
-        }
     }
 
     fn ends(&mut self) -> bool {

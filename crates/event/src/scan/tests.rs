@@ -118,6 +118,21 @@ fn what_can_alert_is_found_behind_whatever_stands_before_it() {
     }
 }
 
+#[test]
+fn a_header_that_is_no_json_may_alert() {
+    for header in [
+        "{\"a\":00}",
+        "{\"a\":tru}",
+        "{\"a\" 1}",
+        "{1:2}",
+        "{]",
+        "[]",
+    ] {
+        let body = format!("{header}\n{{\"type\":\"session\"}}\n{{}}\n");
+        assert!(may_alert(&body, NO_LOGS), "{body}");
+    }
+}
+
 /// decisions/0021: beside a transaction there can be no event.
 #[test]
 fn a_transaction_decides_at_once() {

@@ -124,14 +124,17 @@ impl Play {
 
         // The empty Redis learns of an issue when it happens again; it does, now and then, at the last program.
         let last = addresses[PROGRAMS - 1];
-        let _going_on = JoinSet::from_iter((fault == Fault::KillRedis).then(|| async move {
-            let mut now_and_then = tokio::time::interval(Duration::from_secs(2));
-            for round in 0.. {
-                now_and_then.tick().await;
-                let from = PART + round * ISSUES;
-                send(last, PROGRAMS - 1, from..from + ISSUES).await;
-            }
-        }));
+        let mut going_on = JoinSet::new();
+        if fault == Fault::KillRedis {
+            going_on.spawn(async move {
+                let mut now_and_then = tokio::time::interval(Duration::from_secs(2));
+                for round in 0.. {
+                    now_and_then.tick().await;
+                    let from = PART + round * ISSUES;
+                    send(last, PROGRAMS - 1, from..from + ISSUES).await;
+                }
+            });
+        }
 
         let events = if fault == Fault::None { EVENTS } else { 0 };
         let issues = told(&server.url(), events as u64).await;

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout};
 
+use self::aside::Aside;
 use self::pace::{Project, Ramp, UnderWay};
 use self::send::{Outgoing, send};
 use crate::config::{Config, Patience};
@@ -25,6 +26,7 @@ use crate::plan::Plan;
 use crate::server::Command;
 use crate::worker::Settings;
 
+mod aside;
 mod pace;
 mod send;
 
@@ -35,15 +37,20 @@ pub(crate) struct Replay {
     metrics: Arc<Metrics>,
     projects: HashMap<Option<u64>, Project>,
     ramp: Ramp,
-    /// How often Sentry broke on a request.
-    failures: HashMap<u64, u32>,
+    aside: Aside,
 }
 
 /// How sending one request ended.
 struct Sent {
     project: Option<u64>,
     sequence: u64,
+    end: End,
+}
+
+struct End {
     settled: Settled,
+    /// The request, if Sentry broke on it by itself.
+    broken: Option<Claim>,
     /// How long Sentry took to answer, if it did.
     took: Option<Duration>,
 }
@@ -56,7 +63,7 @@ impl Replay {
             metrics,
             projects: HashMap::new(),
             ramp: Ramp::new(Instant::now()),
-            failures: HashMap::new(),
+            aside: Aside::default(),
         }
     }
 
@@ -87,6 +94,7 @@ impl Replay {
     fn start(&mut self, sending: &mut JoinSet<Sent>) {
         loop {
             let now = Instant::now();
+            self.aside.let_back(now);
             if sending.len() >= self.ramp.at_once(now) {
                 return;
             }
@@ -114,7 +122,7 @@ impl Replay {
                 settings: Rc::clone(&self.settings),
                 keeper: Arc::clone(&self.keeper),
                 lane,
-                failures: self.failures.get(&claim.sequence()).copied().unwrap_or(0),
+                is_last_try: self.aside.is_last_try(claim.sequence()),
             };
             sending.spawn_local(one.send(claim));
         }
@@ -129,7 +137,9 @@ impl Replay {
             return false;
         }
         let project = self.projects.get(&lane.project);
-        if project.is_some_and(|project| !project.may_start(now)) {
+        if project.is_some_and(|project| !project.may_start(now))
+            || self.aside.is_full(lane.project)
+        {
             return false;
         }
         let limited = self.keeper.limits.in_force(key_of(lane), now);
@@ -139,19 +149,28 @@ impl Replay {
     fn note(&mut self, sent: Option<Sent>) {
         // A task that panicked has dropped its claim, and is no longer under way.
         let Some(sent) = sent else { return };
-        self.metrics.replayed(sent.settled);
+        let End {
+            settled,
+            broken,
+            took,
+        } = sent.end;
+        self.metrics.replayed(settled);
         let now = Instant::now();
         let project = self.projects.entry(sent.project).or_default();
-        if let Some(took) = sent.took {
+        if let Some(took) = took {
             project.note(took);
             self.ramp.note(took, now);
         }
-        if sent.settled == Settled::Failed {
-            *self.failures.entry(sent.sequence).or_default() += 1;
-            project.pause(now);
-            self.ramp = Ramp::new(now);
-        } else {
-            self.failures.remove(&sent.sequence);
+        match (settled, broken) {
+            (_, Some(claim)) => self.aside.hold(claim, sent.project, now),
+            (Settled::Failed, None) => {
+                project.pause(now);
+                self.ramp = Ramp::new(now);
+            }
+            (settled, None) => {
+                let is_taken = settled == Settled::Delivered;
+                self.aside.ended(sent.sequence, is_taken);
+            }
         }
         if project.is_idle(now) && self.projects.len() > MANY {
             self.projects.remove(&sent.project);
@@ -174,6 +193,7 @@ impl Replay {
             .chain(pauses)
             .chain(limit)
             .chain(self.ramp.next_step(now))
+            .chain(self.aside.next())
             .min()
             .unwrap_or(now + IDLE)
             .min(now + IDLE)
@@ -185,22 +205,22 @@ struct One {
     settings: Rc<Settings>,
     keeper: Arc<Keeper>,
     lane: Lane,
-    failures: u32,
+    /// Whether it is kept aside for good should Sentry break on it once more.
+    is_last_try: bool,
     _under_way: UnderWay,
 }
 
 impl One {
     async fn send(self, claim: Claim) -> Sent {
         let (project, sequence) = (self.lane.project, claim.sequence());
-        let (settled, took) = match self.load(&claim).await {
+        let end = match self.load(&claim).await {
             Ok(request) => self.carry(claim, request).await,
-            Err(settled) => (settled, None),
+            Err(settled) => End::without_answer(settled),
         };
         Sent {
             project,
             sequence,
-            settled,
-            took,
+            end,
         }
     }
 
@@ -222,8 +242,7 @@ impl One {
         }
     }
 
-    /// Sends it, and says what became of it and how long Sentry took to answer.
-    async fn carry(&self, claim: Claim, request: spool::Request) -> (Settled, Option<Duration>) {
+    async fn carry(&self, claim: Claim, request: spool::Request) -> End {
         let project = self.lane.project.map(ProjectId::from);
         let outgoing = Outgoing {
             settings: Rc::clone(&self.settings),
@@ -248,27 +267,32 @@ impl One {
                 }
                 self.keeper.note(|| kept.key, answer.told());
                 // Before the rest of the answer is read: should we be killed meanwhile, it would be sent again.
-                let settled = self.settle(kept, answer.status);
+                let (settled, broken) = self.settle(kept, answer.status);
                 let _ = timeout(limit, answer.put_back(upstream)).await;
-                (settled, Some(took))
+                End {
+                    settled,
+                    broken,
+                    took: Some(took),
+                }
             }
             Err(fault) => {
                 let error: &dyn std::error::Error = &fault;
                 tracing::debug!(error, "Sentry did not take a request from the spool");
                 upstream.connector().failed();
-                (Settled::Failed, None)
+                End::without_answer(Settled::Failed)
             }
         }
     }
 
-    /// Ends a request by Sentry's answer. One on which Sentry breaks again and again would keep the others for ever.
-    fn settle(&self, kept: Kept, status: u16) -> Settled {
-        let is_hopeless = status >= 500 && self.failures + 1 >= TRIES;
-        let settled = if is_hopeless {
-            kept.claim.refuse(status);
-            Settled::Refused
-        } else {
-            kept.settle(status)
+    /// Ends a request by Sentry's answer; one on which Sentry broke by itself is given back.
+    fn settle(&self, kept: Kept, status: u16) -> (Settled, Option<Claim>) {
+        let settled = match status {
+            500.. if self.is_last_try => {
+                kept.claim.refuse(status);
+                Settled::Refused
+            }
+            500.. => return (Settled::Failed, Some(kept.claim)),
+            _ => kept.settle(status),
         };
         if settled == Settled::Refused {
             let project = self.lane.project;
@@ -278,7 +302,17 @@ impl One {
                 "Sentry refused a request from the spool: it is kept aside"
             );
         }
-        settled
+        (settled, None)
+    }
+}
+
+impl End {
+    fn without_answer(settled: Settled) -> End {
+        End {
+            settled,
+            broken: None,
+            took: None,
+        }
     }
 }
 
@@ -316,9 +350,6 @@ fn refresh(request: &mut spool::Request, config: &Config) {
 fn key_of(lane: &Lane) -> Option<PublicKey> {
     PublicKey::parse(lane.key.as_deref()?)
 }
-
-/// How often a request is tried on which Sentry breaks by itself.
-const TRIES: u32 = 5;
 
 /// How often to look when nothing happens.
 const IDLE: Duration = Duration::from_secs(5);

@@ -13,6 +13,8 @@ use crate::play::{Card, Record, Request};
 mod children;
 #[path = "real_input/play.rs"]
 mod play;
+#[path = "real_input/rust_client.rs"]
+mod rust_client;
 #[path = "real_input/slow.rs"]
 mod slow;
 #[path = "real_input/tools.rs"]

@@ -69,6 +69,12 @@ impl Config {
         is_wanted && event.level >= self.min_level
     }
 
+    /// Returns what a project id is called, if the operator said so.
+    pub fn project_name(&self, project: u64) -> Option<&str> {
+        let project = ProjectId::from(project);
+        self.project_names.get(&project).map(String::as_str)
+    }
+
     /// Returns what routes and mutes look at in an event.
     pub fn facts<'e>(&'e self, sight: &Sight<'e>) -> Facts<'e> {
         Facts {

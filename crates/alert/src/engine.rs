@@ -16,7 +16,7 @@ use self::breaker::Breaker;
 use self::word::{Stopped, Utterance};
 use crate::alert::{Alert, Counts, Subject};
 use crate::decide::{Decision, Hold, Known, Reason, decide, decide_quiet};
-use crate::mute::Mutes;
+use crate::mute::{Keyring, Mutes};
 use crate::route::Route;
 use crate::{Config, Outbox, Outcome};
 
@@ -29,6 +29,7 @@ pub struct Engine {
     store: Arc<dyn Store>,
     outbox: Outbox,
     mutes: Mutes,
+    keyring: Option<Keyring>,
     breaker: Arc<Breaker>,
 }
 
@@ -52,10 +53,19 @@ impl Engine {
     ) -> Self {
         Self {
             mutes: Mutes::new(Arc::clone(&store)),
+            keyring: None,
             breaker: Arc::default(),
             config,
             store,
             outbox,
+        }
+    }
+
+    /// Lets cards carry links that mute, signed by `keyring`, where the configuration says under which address they are served.
+    pub fn link_mutes(self, keyring: Keyring) -> Self {
+        Self {
+            keyring: Some(keyring),
+            ..self
         }
     }
 
@@ -169,13 +179,24 @@ impl Engine {
         if word.on_route.is_claimed {
             return Ok(gather_until.map_or(Outcome::AlreadyClaimed, held));
         }
-        let posting = word.posting(&speech, gather_until);
+        let mut posting = word.posting(&speech, gather_until);
+        posting.alert.links.mutes = self.mute_links(word, now).await;
         Ok(match self.outbox.put(&posting, now).await? {
             Claim::Taken => gather_until.map_or(Outcome::AlreadyClaimed, held),
             Claim::Full => Outcome::OutboxFull,
             Claim::Won if word.route.robots.is_empty() => Outcome::NoRobot,
             Claim::Won => gather_until.map_or(Outcome::Queued(speech.reason), held),
         })
+    }
+
+    /// Returns the links of a card; none when they cannot be signed: better than no card.
+    async fn mute_links(&self, word: &Utterance<'_>, now: SystemTime) -> Vec<(Duration, String)> {
+        let url = word.config.public_url.as_deref();
+        let (Some(url), Some(keyring)) = (url, &self.keyring) else {
+            return Vec::new();
+        };
+        let links = keyring.links(url, word.seen.issue, now).await;
+        links.unwrap_or_default()
     }
 
     async fn say_what_stopped(

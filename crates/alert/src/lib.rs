@@ -31,7 +31,7 @@ pub use crate::matcher::{Facts, MatchKey, Matcher};
 pub use crate::mention::{Mention, People};
 pub use crate::message::{Digest, Message, Notice, NoticeKind};
 pub use crate::metrics::Metrics;
-pub use crate::mute::{Mutes, StandingMute};
+pub use crate::mute::{Key, Keyring, Mutes, StandingMute};
 pub use crate::notifier::{Channel, Failure, Notifier, Retry};
 pub use crate::outbox::{Clock, Deliveries, Health, Journal, Outbox, RobotHealth};
 pub use crate::outcome::Outcome;

@@ -1,5 +1,6 @@
 //! Mutes: those that stand in the file, and those set by link, page, command line or API while the process runs.
 
+pub mod keyring;
 pub mod link;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use state::{IssueKey, Mute, Scope, Store, Unavailable};
 
 use crate::matcher::{Facts, MatchKey, Matcher, PatternError};
+
+pub use self::keyring::{Key, Keyring};
 
 /// A mute that stands in the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,8 +90,7 @@ impl Mutes {
         author: Author,
         now: SystemTime,
     ) -> Result<Mute, Unavailable> {
-        let id = format!("issue-{}-{}", issue.project, issue.hash);
-        let mute = author.mute(id, Scope::Issue(issue), now);
+        let mute = author.mute(issue_mute_id(&issue), Scope::Issue(issue), now);
         self.set(&mute).await?;
         Ok(mute)
     }
@@ -226,6 +228,11 @@ impl Compiled {
                 .is_some_and(|matcher| matcher.is_match(facts)),
         }
     }
+}
+
+/// Returns the id of the mute of one issue: `issue-42-9f3c…`.
+pub fn issue_mute_id(issue: &IssueKey) -> String {
+    format!("issue-{}-{}", issue.project, issue.hash)
 }
 
 /// Returns which mute of the file silences an event, if one does: `proxy.toml: known, see the wiki`.

@@ -131,10 +131,44 @@ pub fn short(duration: Duration) -> String {
     }
 }
 
+/// Reads what [`short`] writes: a sum of numbers with units `ms`, `s`, `m`, `h`, `d`; `0` needs no unit. Each at most 100
+/// years.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|character: char| !character.is_ascii_digit())?;
+        let number: u64 = rest[..digits].parse().ok()?;
+        let unit_end = rest[digits..]
+            .find(|character: char| character.is_ascii_digit())
+            .map_or(rest.len(), |offset| digits + offset);
+        let milliseconds = match rest[digits..unit_end].trim() {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60 * 1_000,
+            "h" => 60 * 60 * 1_000,
+            "d" => 24 * 60 * 60 * 1_000,
+            _ => return None,
+        };
+        let part = number
+            .checked_mul(milliseconds)
+            .filter(|part| *part <= LONGEST)?;
+        total = total.checked_add(Duration::from_millis(part))?;
+        rest = &rest[unit_end..];
+    }
+    (!text.trim().is_empty()).then_some(total)
+}
+
 fn in_a_minute(count: u16) -> Window {
     let within = Duration::from_secs(60);
     Window { count, within }
 }
+
+/// The longest duration one number may give, in milliseconds: 100 years. Longer ones overflow clocks.
+const LONGEST: u64 = 100 * 366 * 24 * 60 * 60 * 1_000;
 
 /// Milliseconds of each unit.
 const UNITS: [(&str, u64); 5] = [
@@ -193,6 +227,10 @@ mod tests {
 
         for (millis, expected) in cases {
             assert_eq!(short(Duration::from_millis(millis)), expected);
+            assert_eq!(
+                parse_duration(expected),
+                Some(Duration::from_millis(millis))
+            );
         }
     }
 }

@@ -6,7 +6,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
-use crate::config::OpenLinks;
+use crate::config::{Language, OpenLinks};
 
 /// Returns what a link or button points to; `None` for what is no web address.
 pub(crate) fn target(address: &str, open: OpenLinks) -> Option<String> {
@@ -27,6 +27,14 @@ pub(crate) fn web_address(address: &str) -> Option<String> {
     let url = Url::parse(address).ok()?;
     let is_web = matches!(url.scheme(), "http" | "https") && url.as_str().len() <= LONGEST;
     is_web.then(|| utf8_percent_encode(url.as_str(), ENDS_A_LINK).to_string())
+}
+
+/// Lets the page behind a mute link speak the card's language; Chinese is what it speaks by itself.
+pub(crate) fn in_language(address: &str, language: Language) -> String {
+    match language {
+        Language::ZhCn => address.to_owned(),
+        Language::En => format!("{address}&lang=en"),
+    }
 }
 
 /// Everything but the characters that RFC 3986 never wants encoded.

@@ -333,7 +333,9 @@ impl Store for Fallback {
         if let Some(shared) = replica.shared()
             && let Ok(kept) = replica.checked(shared.keep(name, value).await)
         {
-            return replica.local.keep(name, &kept).await;
+            // Should another have been kept here meanwhile, the shared one counts.
+            replica.local.keep(name, &kept).await?;
+            return Ok(kept);
         }
         let kept = replica.local.keep(name, value).await?;
         let name = name.to_owned();

@@ -55,7 +55,7 @@ pub(super) fn duration(node: &Node) -> Result<Duration, Wrong> {
     let Value::Text(text) = &node.value else {
         return Err(wrong());
     };
-    parse_duration(text).ok_or_else(wrong)
+    ::alert::rule::parse_duration(text).ok_or_else(wrong)
 }
 
 /// Reads `64MiB`, `1GB`, `512`, with binary or decimal units.
@@ -120,36 +120,6 @@ pub(super) fn list<T>(
     }
 }
 
-/// Parses a sum of numbers with units `ms`, `s`, `m`, `h`, `d`; `0` needs no unit.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text.trim();
-    if rest == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|character: char| !character.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        let unit_end = rest[digits..]
-            .find(|character: char| character.is_ascii_digit())
-            .map_or(rest.len(), |offset| digits + offset);
-        let milliseconds = match rest[digits..unit_end].trim() {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60 * 1_000,
-            "h" => 60 * 60 * 1_000,
-            "d" => 24 * 60 * 60 * 1_000,
-            _ => return None,
-        };
-        let part = number
-            .checked_mul(milliseconds)
-            .filter(|part| *part <= LONGEST)?;
-        total = total.checked_add(Duration::from_millis(part))?;
-        rest = &rest[unit_end..];
-    }
-    (!text.trim().is_empty()).then_some(total)
-}
-
 fn parse_size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text
@@ -179,9 +149,6 @@ fn value_of(node: &Node) -> String {
     describe(&node.value)
 }
 
-/// The longest duration one number may give, in milliseconds: 100 years. Longer ones overflow clocks.
-const LONGEST: u64 = 100 * 366 * 24 * 60 * 60 * 1_000;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +174,7 @@ mod tests {
 
         for (text, expected) in cases {
             assert_eq!(
-                parse_duration(text),
+                ::alert::rule::parse_duration(text),
                 expected.map(Duration::from_millis),
                 "{text}"
             );

@@ -9,6 +9,7 @@ use alert::{Alert, Reason, Subject};
 
 use super::{Card, Link, Part, Row, SEPARATOR, Shape, Span, clock, dotted, theirs};
 use crate::config::RobotConfig;
+use crate::links::in_language;
 use crate::markdown::line;
 use crate::mask::mask;
 use crate::words;
@@ -210,7 +211,7 @@ fn links(alert: &Alert, robot: &RobotConfig) -> Vec<Link> {
     let mutes = mutes.filter(|_| alert.reason != Reason::Stopped);
     let mutes = mutes.map(|(lasts, address)| Link {
         label: language.mute_for(*lasts).into(),
-        address: address.clone(),
+        address: in_language(address, language),
     });
     links.chain(mutes).collect()
 }

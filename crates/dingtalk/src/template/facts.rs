@@ -155,7 +155,10 @@ fn links(alert: &Alert, robot: &RobotConfig) -> Value {
     let mutes = alert.links.mutes.iter().filter_map(|(lasts, address)| {
         Some(map([
             ("label", robot.language.mute_for(*lasts).into()),
-            ("url", markup(target(address)?)),
+            (
+                "url",
+                markup(target(&links::in_language(address, robot.language))?),
+            ),
         ]))
     });
     map([

@@ -7,13 +7,17 @@
 //! | `GET /readyz` | 200 while requests are accepted, 503 while draining |
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /api/issues` | the issues last seen, JSON |
+//! | `/api/mutes`, `/mutes/…`, `/mute` | see [`mute`] |
+//! | `POST /-/reload` | reads the configuration anew, see [`reload`] |
 //!
-//! All but the two health routes want the token when one is configured: `Authorization: Bearer …` or `?token=…`.
+//! All but the two health routes and the links of cards want the token when one is configured: `Authorization: Bearer …` or `?token=…`.
 
 mod auth;
 mod health;
 mod issues;
 mod metrics;
+pub mod mute;
+pub mod reload;
 mod status;
 
 use std::net::SocketAddr;
@@ -22,13 +26,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::routing::{get, post};
 use prometheus_client::registry::Registry;
 use state::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 pub use crate::auth::Token;
+pub use crate::mute::Muting;
+pub use crate::reload::Reload;
 
 /// What the pages show, and who may see them. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +53,10 @@ pub struct Admin {
     pub ready: Ready,
     /// The token that requests must bring.
     pub token: Option<Token>,
+    /// Mutes, and the links that set them.
+    pub muting: Muting,
+    /// The way to have the configuration read anew.
+    pub reload: Reload,
 }
 
 /// Whether requests are accepted; clones share the answer. Starts as not ready.
@@ -84,16 +94,19 @@ fn router(admin: Admin) -> Router {
         .route("/", get(status::page))
         .route("/metrics", get(metrics::text))
         .route("/api/issues", get(issues::list))
+        .route("/-/reload", post(reload::reload))
+        .merge(mute::guarded())
         .layer(from_fn_with_state(admin.clone(), auth::require_token));
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .merge(mute::linked())
         .merge(guarded)
         .with_state(admin)
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::SystemTime;
 
     use axum::body::Body;
@@ -236,7 +249,7 @@ mod tests {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    async fn see(admin: &Admin, title: &str) {
+    pub(crate) async fn see(admin: &Admin, title: &str) {
         let sighting = Sighting {
             project: 1,
             hashes: &[IssueHash::of("abc")],
@@ -254,10 +267,18 @@ mod tests {
             .unwrap();
     }
 
-    fn admin(token: Option<Token>) -> Admin {
+    pub(crate) fn admin(token: Option<Token>) -> Admin {
+        let store: Arc<dyn Store> = Arc::new(Memory::new());
+        let keyring = alert::Keyring::new(Arc::clone(&store), None, alert::Key::new("key"));
         Admin {
             registry: Arc::default(),
-            store: Arc::new(Memory::new()),
+            muting: Muting {
+                mutes: alert::Mutes::new(Arc::clone(&store)),
+                keyring,
+                config: watch::Sender::default().subscribe(),
+            },
+            reload: Reload::default(),
+            store,
             robots: alert::Health::default(),
             upstream: watch::Sender::new("https://sentry.example.com".to_owned()).subscribe(),
             listen: SocketAddr::from(([127, 0, 0, 1], 9010)),

@@ -82,6 +82,8 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
     /// The token that requests must bring; `None` only on loopback.
     pub token: Option<admin::Token>,
+    /// What mute links are signed with; `None` is a key that is made once and kept in the state.
+    pub mute_key: Option<alert::Key>,
 }
 
 /// What goes to the log, and how.
@@ -149,6 +151,7 @@ impl Default for AdminConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9011)),
             token: None,
+            mute_key: None,
         }
     }
 }

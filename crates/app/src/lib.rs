@@ -12,6 +12,7 @@ mod settings;
 mod shutdown;
 mod spool_metrics;
 
+pub use admin::reload::Asked as ReloadRequest;
 pub use alert::rule::short;
 pub use alert::{Mention, Route};
 pub use event::{Dsn, ProjectId};
@@ -22,7 +23,7 @@ pub mod spool {
 }
 
 pub use crate::config::{Config, Loaded, Problem, Sources};
-pub use crate::process::{App, StartError, Stopped};
+pub use crate::process::{App, Reload, StartError, Stopped};
 pub use crate::settings::ReloadError;
 pub use crate::shutdown::{reload_signal, stop_signal};
 

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use admin::{Admin, Ready};
+use admin::reload::Asked;
+use admin::{Admin, Muting, Ready};
 use alert::outbox::{Deliveries, Parts};
-use alert::{Engine, Notifier, Outbox};
+use alert::{Engine, Key, Keyring, Notifier, Outbox};
 use dingtalk::HttpSettings;
 use prometheus_client::registry::Registry;
 use proxy::{Captures, Proxy};
@@ -36,6 +37,16 @@ pub struct App {
     settings: Settings,
     retention: Duration,
     spool: Option<Queue>,
+    asked: Option<mpsc::Receiver<Asked>>,
+}
+
+/// A configuration that is to be put in force, and who waits for what comes of it.
+#[derive(Debug)]
+pub struct Reload {
+    /// The configuration.
+    pub config: Config,
+    /// Who waits, if anyone does.
+    pub answer: Option<Asked>,
 }
 
 /// Why a process cannot start. Trying again helps once the address is free.
@@ -58,6 +69,9 @@ pub enum StartError {
     /// Where state is kept cannot be used.
     #[error(transparent)]
     State(#[from] state::OpenError),
+    /// The system gives no random numbers.
+    #[error("cannot make a key for mute links: the system gives no random numbers")]
+    Random,
     /// A robot's client cannot be built.
     #[error("cannot start robot `{name}`")]
     Robot {
@@ -76,6 +90,7 @@ impl StartError {
             StartError::Proxy(_)
             | StartError::State(_)
             | StartError::Admin { .. }
+            | StartError::Random
             | StartError::Robot { .. } => None,
         }
     }
@@ -113,7 +128,10 @@ impl App {
             config: settings.alert(),
         });
         let health = outbox.health();
-        let engine = Engine::new(settings.alert(), Arc::clone(&store), outbox);
+        let given = config.admin.mute_key.as_ref();
+        let keyring = Keyring::new(Arc::clone(&store), given, random_key()?);
+        let engine =
+            Engine::new(settings.alert(), Arc::clone(&store), outbox).link_mutes(keyring.clone());
         let pipeline = Pipeline::new(settings.reading(), engine.clone(), alert_metrics.clone());
 
         let (tap, captures) = proxy::tap::channel(config.tee.memory);
@@ -127,8 +145,15 @@ impl App {
         let admin_listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Admin { address, source })?;
+        let (reload, asked) = admin::Reload::channel();
         let admin = Admin {
             registry: Arc::new(registry),
+            muting: Muting {
+                mutes: engine.mutes(),
+                keyring,
+                config: settings.alert(),
+            },
+            reload,
             store,
             robots: health,
             upstream: settings.upstream(),
@@ -148,7 +173,14 @@ impl App {
             settings,
             retention: config.retention,
             spool,
+            asked: Some(asked),
         })
+    }
+
+    /// Returns what comes from those who ask over HTTP for the configuration to be read anew; `None` when taken already.
+    /// Unless somebody takes it, they are told that nobody reads configurations.
+    pub fn reload_requests(&mut self) -> Option<mpsc::Receiver<Asked>> {
+        self.asked.take()
     }
 
     /// Returns where SDKs connect to.
@@ -174,9 +206,10 @@ impl App {
     pub async fn run(
         self,
         stop: impl Future<Output = ()>,
-        reloads: mpsc::Receiver<Config>,
+        reloads: mpsc::Receiver<Reload>,
         grace: Duration,
     ) -> Result<Stopped, StartError> {
+        drop(self.asked);
         let proxy = self.proxy.start()?;
         let (end, ended) = watch::channel(false);
         let ready = self.admin.ready.clone();
@@ -212,20 +245,42 @@ impl App {
 }
 
 /// Puts each new configuration in force. Never ends, also when no more can come.
-async fn obey(mut reloads: mpsc::Receiver<Config>, mut settings: Settings, proxy: &proxy::Running) {
-    while let Some(config) = reloads.recv().await {
-        match settings.apply(config, proxy) {
-            Ok(()) => tracing::info!("configuration reloaded"),
+async fn obey(mut reloads: mpsc::Receiver<Reload>, mut settings: Settings, proxy: &proxy::Running) {
+    while let Some(Reload { config, answer }) = reloads.recv().await {
+        let applied = settings.apply(config, proxy);
+        match &applied {
+            Ok(changed) => {
+                let changed = changed.join(", ");
+                tracing::info!(changed, "configuration reloaded");
+            }
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
+                let error: &dyn std::error::Error = error;
                 tracing::warn!(
                     error,
                     "configuration not reloaded, the old one stays in force"
                 );
             }
         }
+        if let Some(answer) = answer {
+            // Who asked may have left.
+            let _ = answer.send(applied.map_err(|error| in_words(&error)));
+        }
     }
     std::future::pending().await
+}
+
+/// Says what failed, and each cause.
+fn in_words(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Returns what the key of mute links is made of, should the state keep none yet.
+fn random_key() -> Result<Key, StartError> {
+    let mut bytes = [0; 32];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut bytes).map_err(|_| StartError::Random)?;
+    Ok(Key::new(bytes))
 }
 
 /// Names the crypto of every TLS connection that does not name its own; once a process.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use admin::reload::Changed;
 use tokio::sync::watch;
 
 use crate::config::{Config, TeeConfig};
@@ -53,7 +54,7 @@ impl Settings {
         self.upstream.subscribe()
     }
 
-    /// Puts a new configuration in force: for new requests and events at once.
+    /// Puts a new configuration in force: for new requests and events at once. Returns what differs.
     ///
     /// # Errors
     /// When a value differs that can only change by a restart, or the forwarding side cannot use it.
@@ -61,17 +62,18 @@ impl Settings {
         &mut self,
         config: Config,
         proxy: &proxy::Running,
-    ) -> Result<(), ReloadError> {
+    ) -> Result<Changed, ReloadError> {
         if let Some(key) = needs_restart(&self.config, &config) {
             return Err(ReloadError::NeedsRestart(key));
         }
+        let changed = changes(&self.config, &config);
         proxy.reload(config.proxy.clone())?;
         self.alert.send_replace(Arc::new(config.alert.clone()));
         self.reading.send_replace(Arc::new(Reading::of(&config)));
         self.upstream
             .send_replace(config.proxy.upstream.url.to_string());
         self.config = config;
-        Ok(())
+        Ok(changed)
     }
 }
 
@@ -99,4 +101,33 @@ fn needs_restart(old: &Config, new: &Config) -> Option<&'static str> {
         .into_iter()
         .find(|(_, differs)| *differs)
         .map(|(key, _)| key)
+}
+
+/// Returns the tables and keys that differ and can change while the process runs. Certificates are read anew in any case.
+fn changes(old: &Config, new: &Config) -> Changed {
+    let (proxy, alert) = ((&old.proxy, &new.proxy), (&old.alert, &new.alert));
+    let tee = (proxy.0.tee != proxy.1.tee)
+        || (old.tee != new.tee)
+        || (alert.0.min_level, &alert.0.kinds) != (alert.1.min_level, &alert.1.kinds);
+    let differs = [
+        ("upstream", proxy.0.upstream != proxy.1.upstream),
+        ("forward", proxy.0.forward != proxy.1.forward),
+        ("tunnel", proxy.0.tunnel_path != proxy.1.tunnel_path),
+        ("tls", proxy.0.tls != proxy.1.tls),
+        (
+            "spool.refresh_sent_at",
+            proxy.0.refresh_sent_at != proxy.1.refresh_sent_at,
+        ),
+        ("tee", tee),
+        ("sentry", alert.0.links != alert.1.links),
+        ("project", alert.0.project_names != alert.1.project_names),
+        ("grouping", !old.grouping.is_written_as(&new.grouping)),
+        ("alert", alert.0.routes != alert.1.routes),
+        ("mute", alert.0.mutes != alert.1.mutes),
+        ("people", alert.0.people != alert.1.people),
+        ("self", alert.0.own_robot != alert.1.own_robot),
+        ("admin.public_url", alert.0.public_url != alert.1.public_url),
+    ];
+    let differing = differs.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(name, _)| name).collect()
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use app::{App, Config, Loaded, Sources};
+use app::{App, Loaded, Reload, Sources};
 use testkit::{FakeSentry, Robot, RobotSimulator, Sample, SdkKey};
 use tokio::sync::{mpsc, oneshot};
 
@@ -61,7 +61,7 @@ async fn play(arguments: &DemoArguments) -> Result<ExitCode, ExitCode> {
 }
 
 /// The demo's configuration does not change.
-fn no_reloads() -> mpsc::Receiver<Config> {
+fn no_reloads() -> mpsc::Receiver<Reload> {
     mpsc::channel(1).1
 }
 

@@ -10,12 +10,19 @@ use crate::USAGE;
 
 /// Loads the configuration and prints its warnings; prints every problem when it cannot be used.
 pub(crate) fn load(sources: &Sources) -> Result<Loaded, ExitCode> {
-    let loaded = Loaded::read(sources).map_err(|problems| {
-        problems.iter().for_each(say);
-        let count = problems.len();
-        let problems = if count == 1 { "problem" } else { "problems" };
-        say(format!("{count} {problems} in the configuration"));
+    read(sources).map_err(|problems| {
+        say(problems);
         ExitCode::from(USAGE)
+    })
+}
+
+/// Loads the configuration and prints its warnings; returns every problem in words when it cannot be used.
+pub(crate) fn read(sources: &Sources) -> Result<Loaded, String> {
+    let loaded = Loaded::read(sources).map_err(|problems| {
+        let count = problems.len();
+        let lines = problems.iter().map(|problem| format!("{problem}\n"));
+        let problems = if count == 1 { "problem" } else { "problems" };
+        lines.collect::<String>() + &format!("{count} {problems} in the configuration")
     })?;
     warn(&loaded.warnings);
     Ok(loaded)

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use app::{App, Config, Sources, Stopped};
+use app::{App, Config, Reload, ReloadRequest, Sources, Stopped};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use crate::args::RunArguments;
-use crate::report::{fail, load, say};
+use crate::report::{fail, load, read, say};
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     let mut sources = arguments.config.sources();
@@ -74,10 +74,9 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
         (Err(error), _) | (_, Err(error)) => return fail(&error),
     };
     let (reload, reloads) = mpsc::channel(1);
-    let reloader = tokio::spawn(reload_on(hangup, sources, reload));
     let upstream = config.proxy.upstream.url.to_string();
     let scheme = scheme(&config);
-    let app = match App::new(config).await {
+    let mut app = match App::new(config).await {
         Ok(app) => app,
         Err(error) => {
             let code = fail(&error);
@@ -87,6 +86,13 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
             return code;
         }
     };
+    let reloader = Reloader {
+        hangup,
+        requests: app.reload_requests(),
+        sources,
+        reload,
+    };
+    let reloader = tokio::spawn(reloader.run());
     say(format!("listening on {scheme}://{}", app.address()));
     say(format!("admin on http://{}", app.admin_address()));
     say(format!("forwarding to {upstream}"));
@@ -106,15 +112,46 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
     }
 }
 
-/// Reads the configuration anew at each SIGHUP; a wrong one is reported and not used.
-async fn reload_on(mut hangup: Signal, sources: Sources, reload: mpsc::Sender<Config>) {
-    while hangup.recv().await.is_some() {
-        let Ok(loaded) = load(&sources) else {
-            tracing::warn!("configuration not reloaded, the old one stays in force");
-            continue;
+/// Reads the configuration anew at each SIGHUP and at each request over HTTP; a wrong one is reported and not used.
+struct Reloader {
+    hangup: Signal,
+    requests: Option<mpsc::Receiver<ReloadRequest>>,
+    sources: Sources,
+    reload: mpsc::Sender<Reload>,
+}
+
+impl Reloader {
+    async fn run(mut self) {
+        while let Some(answer) = self.next().await {
+            match read(&self.sources) {
+                Ok(loaded) => {
+                    let config = loaded.config;
+                    if self.reload.send(Reload { config, answer }).await.is_err() {
+                        return;
+                    }
+                }
+                Err(problems) => {
+                    say(&problems);
+                    tracing::warn!("configuration not reloaded, the old one stays in force");
+                    // Who asked may have left.
+                    let _ = answer.map(|answer| answer.send(Err(problems)));
+                }
+            }
+        }
+    }
+
+    /// Waits until the configuration is to be read anew, and returns who waits for what comes of it, if anyone does. `None`
+    /// when nobody can ask any more.
+    async fn next(&mut self) -> Option<Option<ReloadRequest>> {
+        let request = async {
+            match &mut self.requests {
+                Some(requests) => requests.recv().await,
+                None => None,
+            }
         };
-        if reload.send(loaded.config).await.is_err() {
-            return;
+        tokio::select! {
+            Some(answer) = request => Some(Some(answer)),
+            hangup = self.hangup.recv() => hangup.map(|()| None),
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::fingerprint::{self, FingerprintRule};
 pub struct Config {
     enhancements: Option<Arc<Rules>>,
     fingerprints: Arc<[FingerprintRule]>,
+    /// The project's rules as they were written.
+    written: Vec<Arc<str>>,
 }
 
 impl Config {
@@ -22,6 +24,7 @@ impl Config {
     /// Every line that is no rule, with its number.
     pub fn with_enhancements(mut self, text: &str) -> Result<Self, RuleErrors> {
         self.enhancements = Some(Arc::new(Rules::parse(text)?));
+        self.written.push(text.into());
         Ok(self)
     }
 
@@ -31,7 +34,8 @@ impl Config {
     ///
     /// # Errors
     /// Every line that is no rule, with its number.
-    pub fn with_fingerprints(self, text: &str) -> Result<Self, RuleErrors> {
+    pub fn with_fingerprints(mut self, text: &str) -> Result<Self, RuleErrors> {
+        self.written.push(text.into());
         Ok(self.with_fingerprint_rules(fingerprint::parse(text)?))
     }
 
@@ -42,6 +46,11 @@ impl Config {
     ) -> Self {
         self.fingerprints = rules.into_iter().collect();
         self
+    }
+
+    /// Returns whether both hold the same rules, as texts.
+    pub fn is_written_as(&self, other: &Self) -> bool {
+        self.written == other.written
     }
 
     /// Returns the enhancement rules, the later ones winning.

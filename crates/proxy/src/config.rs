@@ -41,7 +41,7 @@ pub struct Config {
 }
 
 /// Where Sentry is and how long we wait for it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// Scheme, host, port and path prefix of Sentry's ingest address.
     pub url: Origin,
@@ -76,7 +76,7 @@ pub enum UpstreamHttp {
 }
 
 /// Projects that live at another address than the others.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamRoute {
     /// The projects.
     pub projects: Vec<ProjectId>,
@@ -94,7 +94,7 @@ pub struct KeyPair {
 }
 
 /// What is forwarded, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForwardConfig {
     /// How long the client waits for Sentry's own answer before its request is made durable and answered by us.
     pub patience: Patience,
@@ -133,7 +133,7 @@ pub enum ClientIp {
 }
 
 /// How much of the traffic is copied for the alert pipeline.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TeeConfig {
     /// Bytes of one body; a larger one is forwarded without a copy.
     pub max_body: usize,

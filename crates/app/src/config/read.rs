@@ -94,11 +94,25 @@ fn admin(mut section: Section, defaults: AdminConfig, environment: &Environment)
             ),
         );
     }
-    for key in ["mute_key", "mute_key_file"] {
-        section.later(key, "cards have no mute links yet");
-    }
+    let mute_key = mute_key(&mut section, environment);
     section.finish();
-    AdminConfig { listen, token }
+    AdminConfig {
+        listen,
+        token,
+        mute_key,
+    }
+}
+
+/// Reads the key of mute links: one that can be guessed would let anyone mute.
+fn mute_key(section: &mut Section, environment: &Environment) -> Option<::alert::Key> {
+    let key = secret(section, "mute_key", environment)?;
+    if key.len() < SHORTEST_KEY {
+        let what = format!("is shorter than {SHORTEST_KEY} characters");
+        let hint = "such as the output of `openssl rand -hex 32`; \"\" = one is made and kept in the state";
+        section.complain("mute_key", &Wrong::new(what, hint));
+        return None;
+    }
+    Some(::alert::Key::new(key))
 }
 
 fn log(mut section: Section, defaults: LogConfig) -> LogConfig {
@@ -117,6 +131,9 @@ fn log(mut section: Section, defaults: LogConfig) -> LogConfig {
     section.finish();
     log
 }
+
+/// Bytes of the shortest key of mute links.
+const SHORTEST_KEY: usize = 16;
 
 const LEVELS: [(&str, Level); 5] = [
     ("debug", Level::Debug),

@@ -208,6 +208,22 @@ fn missing_variables_and_files_of_secrets_are_problems() {
 }
 
 #[test]
+fn a_key_of_mute_links_that_can_be_guessed_is_refused() {
+    let guessed = texts(&format!("{MINIMAL}\n[admin]\nmute_key = \"secret\"\n"));
+    let good = read(&format!(
+        "{MINIMAL}\n[admin]\nmute_key = \"0123456789abcdef\"\n"
+    ));
+
+    assert!(
+        guessed[0].contains("admin.mute_key: is shorter than 16 characters"),
+        "{guessed:?}"
+    );
+    let good = good.unwrap();
+    assert!(good.config.admin.mute_key.is_some());
+    assert!(!format!("{:?}", good.config).contains("0123456789abcdef"));
+}
+
+#[test]
 fn admin_pages_beyond_loopback_want_a_token() {
     let open = texts(&format!("{MINIMAL}\n[admin]\nlisten = \"0.0.0.0:9011\"\n"));
     let guarded = read(&format!(

@@ -1,0 +1,76 @@
+//! Mutes over HTTP: as JSON for programs, by plain forms for the status page, and by the signed links of cards.
+//!
+//! | route | answer |
+//! |---|---|
+//! | `GET /api/mutes` | the mutes in force, those of the file too, JSON |
+//! | `POST /api/mutes` | sets one: `{"issue"` or `"match", "for"` or `"until", "comment", "by"}`; 201 and the mute |
+//! | `DELETE /api/mutes/{id}` | removes one; 204, or 404 |
+//! | `POST /mutes/add` | the same by a form: `issue`, `for`, `comment`; 303 to the status page |
+//! | `POST /mutes/remove` | the same by a form: `id` |
+//! | `GET /mute?…` | a card's link: asks whether to mute; changes nothing |
+//! | `POST /mute` | does it, or undoes it with `undo=1`; the link's signature is the authority |
+//!
+//! Why: docs/decisions/0018-mute-links-are-signed.md.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use alert::{Keyring, Mutes};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{delete, get, post};
+use tokio::sync::watch;
+
+use crate::Admin;
+
+mod api;
+mod form;
+mod link;
+mod origin;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub(crate) use self::api::refuse_foreign;
+
+/// What serves mutes. Cheap to clone.
+#[derive(Clone)]
+pub struct Muting {
+    /// The mutes in force, and the way to set and remove them.
+    pub mutes: Mutes,
+    /// The key of the links in cards.
+    pub keyring: Keyring,
+    /// The configuration in force: its standing mutes, and the address of these pages.
+    pub config: watch::Receiver<Arc<alert::Config>>,
+}
+
+/// Routes for whoever may see the status page.
+pub(crate) fn guarded() -> Router<Admin> {
+    Router::new()
+        .route("/api/mutes", get(api::list).post(api::add))
+        .route("/api/mutes/{id}", delete(api::remove))
+        .route("/mutes/add", post(form::add))
+        .route("/mutes/remove", post(form::remove))
+        .layer(DefaultBodyLimit::max(BODY))
+}
+
+/// Routes for whoever has a card's link.
+pub(crate) fn linked() -> Router<Admin> {
+    Router::new()
+        .route("/mute", get(link::ask).post(link::obey))
+        .layer(DefaultBodyLimit::max(BODY))
+}
+
+impl Muting {
+    fn public_url(&self) -> Option<String> {
+        self.config.borrow().public_url.clone()
+    }
+}
+
+/// Returns the moment that so much time from now is; `None` when no clock goes so far.
+fn after(now: SystemTime, lasts: Duration) -> Option<SystemTime> {
+    now.checked_add(lasts)
+}
+
+/// Bytes of a request's body.
+const BODY: usize = 16 << 10;

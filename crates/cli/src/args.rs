@@ -43,6 +43,69 @@ pub(crate) enum Command {
     ///
     /// Exits with 0 when it was done, 1 when not.
     Spool(SpoolArguments),
+    /// List, set and remove mutes of a proxy that runs, through its admin pages.
+    ///
+    /// Exits with 0 when it was done, 1 when not, 2 when the call is wrong.
+    Mute(MuteArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MuteArguments {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgument,
+    /// The admin pages, such as `http://127.0.0.1:9011`; the configuration's `admin.listen` when not given
+    #[arg(long, value_name = "URL", global = true)]
+    pub(crate) admin: Option<String>,
+    /// Their token; SENTRY_NOTICE__ADMIN__TOKEN of the environment when not given, then the configuration's `admin.token`
+    #[arg(long, value_name = "TOKEN", global = true)]
+    pub(crate) token: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: MuteCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MuteCommand {
+    /// List the mutes in force, those of the file too
+    List {
+        /// Print one line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Mute one issue, or everything that matches; events are forwarded and counted as always
+    Add(MuteAddArguments),
+    /// Remove mutes by their ids
+    Remove {
+        /// The ids, as `mute list` names them
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MuteAddArguments {
+    /// The issue, as the status page names it: a project id, `:`, and 32 hex digits
+    #[arg(
+        long,
+        value_name = "ISSUE",
+        conflicts_with = "conditions",
+        required_unless_present = "conditions"
+    )]
+    pub(crate) issue: Option<String>,
+    /// A condition, such as `title=*timeout*`; of several keys all must hold, of one key several times any pattern
+    #[arg(long = "match", value_name = "KEY=PATTERN")]
+    pub(crate) conditions: Vec<String>,
+    /// For how long, such as 30m, 1h, 7d; until it is removed when neither this nor --until is given
+    #[arg(long = "for", value_name = "DURATION", conflicts_with = "until")]
+    pub(crate) lasts: Option<String>,
+    /// Until when, such as 2026-12-31T18:00:00Z
+    #[arg(long, value_name = "MOMENT")]
+    pub(crate) until: Option<String>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
+    /// Who; the user's name when not given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -84,7 +147,7 @@ pub(crate) enum SpoolCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgument {
     /// The configuration file; `proxy.toml` here, if there is one, when not given
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
 }
 

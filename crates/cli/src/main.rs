@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod demo;
 mod dsn;
+mod mute;
 mod render;
 mod report;
 mod run;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::demo(&arguments),
         Command::Dsn(arguments) => dsn::dsn(&arguments),
         Command::Spool(arguments) => spool::spool(&arguments),
+        Command::Mute(arguments) => mute::mute(&arguments),
     }
 }
 

@@ -15,14 +15,15 @@ pub(crate) struct Stage {
     pub(crate) robots: Arc<RobotSimulator>,
     /// Where SDKs connect to.
     pub(crate) address: SocketAddr,
-    admin: SocketAddr,
+    /// Where the admin pages are.
+    pub(crate) admin: SocketAddr,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<Stopped, StartError>>,
 }
 
 impl Stage {
     /// Starts everything; `settings` is TOML that is added at the end of the configuration. There is no spool unless they
-    /// name one.
+    /// name one, and everything alerts through `oncall` unless they say how to alert.
     pub(crate) async fn start(settings: &str) -> Self {
         let sentry = FakeSentry::start().await.unwrap();
         let robots = RobotSimulator::start([Robot::new("token").secret("SEC1")])
@@ -78,21 +79,31 @@ impl Stage {
     }
 }
 
-fn configure(sentry: &str, robot: &str, settings: &str) -> Config {
+fn configure(sentry: &str, webhook: &str, settings: &str) -> Config {
     let spool = if settings.contains("[spool]") {
         ""
     } else {
         "spool.dir = \"\""
     };
+    let admin = if settings.contains("[admin]") {
+        ""
+    } else {
+        "admin.listen = \"127.0.0.1:0\""
+    };
+    let robot = if settings.contains("[alert]") {
+        ""
+    } else {
+        "alert.robot = \"oncall\""
+    };
     let text = format!(
         r#"listen = "127.0.0.1:0"
 {spool}
-admin.listen = "127.0.0.1:0"
+{admin}
 upstream.url = "{sentry}"
-alert.robot = "oncall"
+{robot}
 state.kind = "memory"
 [robot.oncall]
-webhook = "{robot}"
+webhook = "{webhook}"
 secret = "SEC1"
 {settings}
 "#

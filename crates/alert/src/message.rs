@@ -67,6 +67,12 @@ pub enum NoticeKind {
         since: SystemTime,
         /// Requests that wait in the spool.
         waiting: u64,
+        /// Its address; empty when that is not known.
+        #[serde(default)]
+        upstream: String,
+        /// Requests that were lost, because they could not be kept.
+        #[serde(default)]
+        lost: u64,
     },
     /// Sentry is reachable again.
     SentryBack {
@@ -76,6 +82,12 @@ pub enum NoticeKind {
         waited: u64,
         /// Requests of them that are delivered by now.
         delivered: u64,
+        /// Its address; empty when that is not known.
+        #[serde(default)]
+        upstream: String,
+        /// Requests that were lost, because they could not be kept.
+        #[serde(default)]
+        lost: u64,
     },
     /// A robot refuses everything until somebody mends its settings.
     RobotBroken {
@@ -126,6 +138,19 @@ impl Digest {
 }
 
 impl NoticeKind {
+    /// Returns its name in the log.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::SentryDown { .. } => "sentry_down",
+            Self::SentryBack { .. } => "sentry_back",
+            Self::RobotBroken { .. } => "robot_broken",
+            Self::RobotBack { .. } => "robot_back",
+            Self::SpoolNearlyFull { .. } => "spool_nearly_full",
+            Self::StateFallback { .. } => "state_fallback",
+            Self::StateBack { .. } => "state_back",
+        }
+    }
+
     /// Returns whether it says that something is well again.
     pub fn is_recovery(&self) -> bool {
         match self {

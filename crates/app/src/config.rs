@@ -47,6 +47,8 @@ pub struct Config {
     pub state: ::state::Config,
     /// How long issues are remembered.
     pub retention: Duration,
+    /// How long Sentry must have been away for the proxy to speak of it.
+    pub outage_after: Duration,
     /// Health, metrics and status page.
     pub admin: AdminConfig,
     /// What goes to the log.
@@ -130,6 +132,7 @@ impl Default for Config {
             robots: BTreeMap::new(),
             state: ::state::Config::default(),
             retention: Duration::from_secs(30 * 24 * 60 * 60),
+            outage_after: Duration::from_secs(60),
             admin: AdminConfig::default(),
             log: LogConfig::default(),
         }

@@ -11,6 +11,7 @@ mod process;
 mod settings;
 mod shutdown;
 mod spool_metrics;
+mod watch;
 
 pub use admin::reload::Asked as ReloadRequest;
 pub use alert::rule::short;

@@ -23,6 +23,7 @@ use crate::fallback::FallbackGauge;
 use crate::pipeline::Pipeline;
 use crate::settings::Settings;
 use crate::spool_metrics::SpoolMetrics;
+use crate::watch::Watching;
 
 /// A proxy with its alert pipeline and admin pages, bound to its addresses and ready to run.
 pub struct App {
@@ -37,6 +38,7 @@ pub struct App {
     settings: Settings,
     retention: Duration,
     spool: Option<Queue>,
+    watching: Watching,
     asked: Option<mpsc::Receiver<Asked>>,
 }
 
@@ -130,12 +132,13 @@ impl App {
         let health = outbox.health();
         let given = config.admin.mute_key.as_ref();
         let keyring = Keyring::new(Arc::clone(&store), given, random_key()?);
-        let engine =
-            Engine::new(settings.alert(), Arc::clone(&store), outbox).link_mutes(keyring.clone());
+        let engine = Engine::new(settings.alert(), Arc::clone(&store), outbox.clone())
+            .link_mutes(keyring.clone());
         let pipeline = Pipeline::new(settings.reading(), engine.clone(), alert_metrics.clone());
 
         let (tap, captures) = proxy::tap::channel(config.tee.memory);
-        let mut proxy = Proxy::bind(config.proxy, tap, proxy_metrics)?;
+        let mut proxy = Proxy::bind(config.proxy, tap, Arc::clone(&proxy_metrics))?;
+        let spool_size = config.spool.as_ref().map(|spool| spool.max_size);
         let spool = config.spool.map(Queue::open).transpose()?;
         if let Some(queue) = &spool {
             registry.register_collector(Box::new(SpoolMetrics(queue.clone())));
@@ -145,6 +148,14 @@ impl App {
         let admin_listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Admin { address, source })?;
+        let watching = Watching {
+            metrics: proxy_metrics,
+            spool: spool.clone().zip(spool_size),
+            store: Arc::clone(&store),
+            outbox,
+            alert: settings.alert(),
+            outage_after: settings.outage_after(),
+        };
         let (reload, asked) = admin::Reload::channel();
         let admin = Admin {
             registry: Arc::new(registry),
@@ -173,6 +184,7 @@ impl App {
             settings,
             retention: config.retention,
             spool,
+            watching,
             asked: Some(asked),
         })
     }
@@ -216,6 +228,7 @@ impl App {
         let store = Arc::clone(&self.admin.store);
         let expiry = tokio::spawn(expire(store, self.metrics, self.retention));
         let sweeping = tokio::spawn(sweep(self.engine));
+        let watching = tokio::spawn(self.watching.run(proxy.outages()));
         let admin = spawn_admin(self.admin_listener, self.admin, ended);
         let mut pipeline = tokio::spawn(self.pipeline.run(self.captures));
         ready.set(true);
@@ -236,6 +249,7 @@ impl App {
             pipeline.abort();
         }
         sweeping.abort();
+        watching.abort();
         let undelivered = self.deliveries.finish(grace).await;
         expiry.abort();
         let _ = end.send(true);

@@ -1,6 +1,7 @@
 //! What can change while the process runs, and how its parts hear of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use admin::reload::Changed;
 use tokio::sync::watch;
@@ -13,6 +14,7 @@ pub(crate) struct Settings {
     alert: watch::Sender<Arc<alert::Config>>,
     reading: watch::Sender<Arc<Reading>>,
     upstream: watch::Sender<String>,
+    outage_after: watch::Sender<Duration>,
 }
 
 /// How captured requests are read.
@@ -38,6 +40,7 @@ impl Settings {
             alert: watch::Sender::new(Arc::new(config.alert.clone())),
             reading: watch::Sender::new(Arc::new(Reading::of(config))),
             upstream: watch::Sender::new(config.proxy.upstream.url.to_string()),
+            outage_after: watch::Sender::new(config.outage_after),
             config: config.clone(),
         }
     }
@@ -52,6 +55,10 @@ impl Settings {
 
     pub(crate) fn upstream(&self) -> watch::Receiver<String> {
         self.upstream.subscribe()
+    }
+
+    pub(crate) fn outage_after(&self) -> watch::Receiver<Duration> {
+        self.outage_after.subscribe()
     }
 
     /// Puts a new configuration in force: for new requests and events at once. Returns what differs.
@@ -72,6 +79,7 @@ impl Settings {
         self.reading.send_replace(Arc::new(Reading::of(&config)));
         self.upstream
             .send_replace(config.proxy.upstream.url.to_string());
+        self.outage_after.send_replace(config.outage_after);
         self.config = config;
         Ok(changed)
     }
@@ -125,7 +133,10 @@ fn changes(old: &Config, new: &Config) -> Changed {
         ("alert", alert.0.routes != alert.1.routes),
         ("mute", alert.0.mutes != alert.1.mutes),
         ("people", alert.0.people != alert.1.people),
-        ("self", alert.0.own_robot != alert.1.own_robot),
+        (
+            "self",
+            (&alert.0.own_robot, old.outage_after) != (&alert.1.own_robot, new.outage_after),
+        ),
         ("admin.public_url", alert.0.public_url != alert.1.public_url),
     ];
     let differing = differs.into_iter().filter(|(_, differs)| *differs);

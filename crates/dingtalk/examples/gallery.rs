@@ -212,6 +212,8 @@ fn down() -> NoticeKind {
     NoticeKind::SentryDown {
         since: at(1_782_871_331),
         waiting: 41,
+        upstream: "https://sentry.example.com".to_owned(),
+        lost: 0,
     }
 }
 

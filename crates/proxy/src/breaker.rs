@@ -60,6 +60,15 @@ impl Breaker {
         self.lock().next_try.filter(|next_try| *next_try > now)
     }
 
+    /// Returns since when the breaker has been open; `None` while it is closed.
+    pub(crate) fn open_since(&self) -> Option<Instant> {
+        if !self.is_troubled.load(Ordering::Relaxed) {
+            return None;
+        }
+        let state = self.lock();
+        state.next_try.and(state.since)
+    }
+
     /// Notes that Sentry has answered.
     pub(crate) fn succeeded(&self, now: Instant) -> Option<Change> {
         if !self.is_troubled.load(Ordering::Relaxed) {
@@ -118,8 +127,10 @@ mod tests {
             (None, None)
         );
         assert!(breaker.allows(start));
+        assert_eq!(breaker.open_since(), None);
 
         assert_eq!(breaker.failed(start, 1.0), Some(Change::Opened));
+        assert_eq!(breaker.open_since(), Some(start));
         let mut now = start;
         for wait in [500, 1000, 2000, 4000, 8000, 10_000, 10_000] {
             let next = now + Duration::from_millis(wait);
@@ -156,6 +167,7 @@ mod tests {
         );
 
         assert!(breaker.allows(later));
+        assert_eq!(breaker.open_since(), None);
         assert_eq!(breaker.succeeded(later), None);
         assert_eq!(breaker.failed(later, 0.0), None);
     }

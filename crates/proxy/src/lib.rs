@@ -39,5 +39,5 @@ mod worker;
 pub use config::Config;
 pub use error::{BindError, ReloadError};
 pub use metrics::Metrics;
-pub use server::{Proxy, Running};
+pub use server::{Outage, Outages, Proxy, Running};
 pub use tap::{Captured, Captures, Tap, Verdict, channel};

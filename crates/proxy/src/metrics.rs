@@ -108,6 +108,13 @@ impl Metrics {
         );
     }
 
+    /// Returns how many requests were lost: Sentry could not take them, and they could not be kept.
+    pub fn lost(&self) -> u64 {
+        let lost = Outcome::Forwarded(Verdict::Unreachable);
+        let counts = self.requests.iter().map(|of| of[outcome_index(lost)].get());
+        counts.sum()
+    }
+
     pub(crate) fn request(&self, endpoint: EndpointLabel, outcome: Outcome, took: Duration) {
         self.requests[endpoint.index()][outcome_index(outcome)].inc();
         self.request_duration.observe(took);

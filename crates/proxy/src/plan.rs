@@ -24,6 +24,15 @@ impl Plan {
     /// # Errors
     /// When TLS cannot be set up as configured.
     pub(crate) fn new(config: Config) -> Result<Arc<Plan>, TlsError> {
+        Plan::with(config, &[])
+    }
+
+    /// As [`Plan::new`], after another plan: what that one knows of an upstream that stays is not forgotten.
+    pub(crate) fn after(old: &Plan, config: Config) -> Result<Arc<Plan>, TlsError> {
+        Plan::with(config, &old.connectors)
+    }
+
+    fn with(config: Config, known: &[Connector]) -> Result<Arc<Plan>, TlsError> {
         let upstream = &config.upstream;
         let origins: Vec<_> = [&upstream.url]
             .into_iter()
@@ -33,7 +42,11 @@ impl Plan {
         let settings = needs_tls.then(|| tls::client(upstream)).transpose()?;
         let connectors = origins
             .into_iter()
-            .map(|origin| Connector::new(origin, upstream, settings.as_ref()))
+            .map(|origin| {
+                let connector = Connector::new(origin, upstream, settings.as_ref())?;
+                let before = known.iter().find(|known| known.origin() == origin);
+                Ok(before.map_or(connector.clone(), |before| connector.knowing(before)))
+            })
             .collect::<Result<_, _>>()?;
         let tls = config.tls.as_ref().map(tls::server).transpose()?;
         Ok(Arc::new(Plan {

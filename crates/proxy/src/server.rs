@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use spool::Queue;
@@ -44,6 +44,33 @@ pub struct Running {
     address: SocketAddr,
     commands: watch::Sender<Command>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// A view of the upstreams that do not answer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Outages(watch::Receiver<Command>);
+
+/// An upstream that does not answer: the last requests failed, and it is asked now and then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// Its address in the configuration.
+    pub upstream: String,
+    /// When the first of these requests failed.
+    pub since: Instant,
+}
+
+impl Outages {
+    /// Returns the upstreams that do not answer now.
+    pub fn now(&self) -> Vec<Outage> {
+        let plan = Arc::clone(&self.0.borrow().plan);
+        let outages = plan.connectors.iter().filter_map(|connector| {
+            Some(Outage {
+                since: connector.breaker().open_since()?,
+                upstream: connector.origin().to_string(),
+            })
+        });
+        outages.collect()
+    }
 }
 
 /// What the threads are told; they look at the latest only.
@@ -154,6 +181,11 @@ impl Running {
         self.address
     }
 
+    /// Returns a view of the upstreams that do not answer.
+    pub fn outages(&self) -> Outages {
+        Outages(self.commands.subscribe())
+    }
+
     /// Serves from now on as another configuration says, certificates read anew; requests in flight end as they began.
     ///
     /// # Errors
@@ -163,7 +195,7 @@ impl Running {
         if let Some(name) = restart_for(&old.config, &config) {
             return Err(ReloadError::NeedsRestart(name));
         }
-        let plan = Plan::new(config).map_err(ReloadError::Tls)?;
+        let plan = Plan::after(&old, config).map_err(ReloadError::Tls)?;
         self.commands.send_modify(|command| command.plan = plan);
         Ok(())
     }

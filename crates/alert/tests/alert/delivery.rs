@@ -150,6 +150,8 @@ async fn a_notice_is_told_once() {
         kind: NoticeKind::SentryDown {
             since: stage.now(),
             waiting: 3,
+            upstream: String::new(),
+            lost: 0,
         },
     };
 

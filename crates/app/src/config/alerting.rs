@@ -17,7 +17,7 @@ use super::secret::{Environment, secret};
 use super::section::Section;
 use super::tree::Node;
 use super::units::{boolean, choice, duration, integer, list, text};
-use super::values::origin;
+use super::values::{origin, positive};
 
 pub(super) fn sentry(mut section: Section, upstream: &Origin) -> alert::LinkConfig {
     let defaults = alert::LinkConfig::default();
@@ -204,23 +204,21 @@ fn file(section: &mut Section, key: &str) -> Option<(String, String)> {
         })
 }
 
-/// Reads which robot speaks about the proxy itself.
-pub(super) fn own_robot(
+/// Reads which robot speaks about the proxy itself, and how long Sentry must be down to be spoken of.
+pub(super) fn own(
     mut section: Section,
     robots: &BTreeMap<String, RobotConfig>,
-) -> Option<String> {
+    outage_after: Duration,
+) -> (Option<String>, Duration) {
     let robot = section
         .optional("robot", text)
         .filter(|name| !name.is_empty());
     if let Some(name) = robot.as_ref().filter(|name| !robots.contains_key(*name)) {
         section.complain("robot", &no_robot(name, robots));
     }
-    section.later(
-        "outage_after",
-        "a broken robot is told about at once, an outage of Sentry not yet",
-    );
+    let outage_after = section.read("outage_after", outage_after, positive);
     section.finish();
-    robot
+    (robot, outage_after)
 }
 
 pub(super) fn timezone(node: &Node) -> Result<TimeZone, Wrong> {

@@ -3,7 +3,7 @@
 use ::alert::Kind;
 use event::model::Level;
 
-use super::alerting::{default_timezone, grouping, own_robot, projects, robots, sentry};
+use super::alerting::{default_timezone, grouping, own, projects, robots, sentry};
 use super::forwarding::{forward, spool, tls, tunnel, upstream};
 use super::problem::Wrong;
 use super::routes::{mutes, people, routes};
@@ -39,7 +39,8 @@ pub(super) fn config(mut root: Section, environment: &Environment) -> Config {
     config.alert.mutes = mutes(root.sections("mute"), &default_timezone());
     config.alert.people = people(root.section("people"));
     config.grouping = grouping(root.section("grouping"));
-    config.alert.own_robot = own_robot(root.section("self"), &config.robots);
+    (config.alert.own_robot, config.outage_after) =
+        own(root.section("self"), &config.robots, defaults.outage_after);
     let mut admin_section = root.section("admin");
     config.alert.public_url = public_url(&mut admin_section);
     config.admin = admin(admin_section, defaults.admin, environment);

@@ -177,18 +177,6 @@ impl Section {
         }
     }
 
-    /// Accepts a key that this version knows but does not obey yet, and says so when it is set.
-    pub(super) fn later(&mut self, key: &str, consequence: &str) {
-        if let Some(node) = self.node(key) {
-            self.findings.warning(Problem {
-                origin: node.origin,
-                key: self.full(key),
-                what: format!("has no effect in this version: {consequence}"),
-                hint: String::new(),
-            });
-        }
-    }
-
     /// Reports a problem of a key of this section.
     pub(super) fn complain(&self, key: &str, wrong: &Wrong) {
         self.findings.problem(self.finding(key, wrong));

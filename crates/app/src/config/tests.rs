@@ -287,11 +287,25 @@ fn warnings_of(text: &str) -> usize {
 }
 
 #[test]
-fn known_keys_without_effect_are_accepted_and_named() {
-    let loaded = read(&format!("{MINIMAL}\n[self]\noutage_after = \"1m\"\n")).unwrap();
+fn the_proxy_speaks_of_itself_as_told() {
+    let robot = "[robot.a]\nwebhook = \"tokena\"\n";
+    let loaded = read(&format!(
+        "{MINIMAL}\n{robot}[self]\nrobot = \"a\"\noutage_after = \"90s\"\n"
+    ));
+    let wrong = texts(&format!(
+        "{MINIMAL}\n{robot}[self]\nrobot = \"b\"\noutage_after = \"0s\"\n"
+    ));
 
-    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert!(warnings[0].contains("self.outage_after: "), "{warnings:?}");
+    let config = loaded.unwrap().config;
+    assert_eq!(config.outage_after, Duration::from_secs(90));
+    assert_eq!(config.alert.own_robot.as_deref(), Some("a"));
+    assert!(
+        wrong.iter().any(|text| text.contains("self.robot: "))
+            && wrong
+                .iter()
+                .any(|text| text.contains("self.outage_after: must be longer than nothing")),
+        "{wrong:?}"
+    );
 }
 
 #[test]

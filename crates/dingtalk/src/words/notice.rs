@@ -15,19 +15,34 @@ impl Language {
 
     fn in_chinese(self, kind: &NoticeKind) -> (String, Vec<String>) {
         match kind {
-            NoticeKind::SentryDown { waiting, .. } => (
+            NoticeKind::SentryDown {
+                waiting,
+                upstream,
+                lost,
+                ..
+            } => (
                 "Sentry 无法访问".to_owned(),
-                vec![format!(
-                    "已暂存 {waiting} 个请求, Sentry 恢复后会自动补发。告警照常发送。"
-                )],
+                lines([
+                    address(upstream),
+                    some(format!(
+                        "已暂存 {waiting} 个请求, Sentry 恢复后会自动补发。告警照常发送。"
+                    )),
+                    self.lost(*lost),
+                ]),
             ),
             NoticeKind::SentryBack {
                 lasted,
                 waited,
                 delivered,
+                upstream,
+                lost,
             } => (
                 format!("Sentry 已恢复, 中断 {}", self.duration(*lasted)),
-                vec![format!("共暂存 {waited} 个请求, 已补发 {delivered} 个。")],
+                lines([
+                    address(upstream),
+                    some(format!("共暂存 {waited} 个请求, 已补发 {delivered} 个。")),
+                    self.lost(*lost),
+                ]),
             ),
             NoticeKind::RobotBroken {
                 robot,
@@ -55,7 +70,12 @@ impl Language {
             ),
             NoticeKind::StateFallback { backend } => (
                 format!("状态存储 {backend} 无法访问"),
-                vec!["各代理暂时各自判断, 告警可能重复。".to_owned()],
+                vec![match backend.as_str() {
+                    FILE => {
+                        "状态暂存于内存, 重启会丢失: 之后已通知过的问题可能再次通知。".to_owned()
+                    }
+                    _ => "各代理暂时各自判断, 告警可能重复。".to_owned(),
+                }],
             ),
             NoticeKind::StateBack { backend, lasted } => (
                 format!("状态存储 {backend} 已恢复, 中断 {}", self.duration(*lasted)),
@@ -66,21 +86,36 @@ impl Language {
 
     fn in_english(self, kind: &NoticeKind) -> (String, Vec<String>) {
         match kind {
-            NoticeKind::SentryDown { waiting, .. } => (
+            NoticeKind::SentryDown {
+                waiting,
+                upstream,
+                lost,
+                ..
+            } => (
                 "Sentry cannot be reached".to_owned(),
-                vec![format!(
-                    "{waiting} requests wait and will be delivered once it is back. Alerts go on."
-                )],
+                lines([
+                    address(upstream),
+                    some(format!(
+                        "{waiting} requests wait and will be delivered once it is back. Alerts go on."
+                    )),
+                    self.lost(*lost),
+                ]),
             ),
             NoticeKind::SentryBack {
                 lasted,
                 waited,
                 delivered,
+                upstream,
+                lost,
             } => (
                 format!("Sentry is back after {}", self.duration(*lasted)),
-                vec![format!(
-                    "{waited} requests waited, {delivered} of them are delivered."
-                )],
+                lines([
+                    address(upstream),
+                    some(format!(
+                        "{waited} requests waited, {delivered} of them are delivered."
+                    )),
+                    self.lost(*lost),
+                ]),
             ),
             NoticeKind::RobotBroken {
                 robot,
@@ -108,7 +143,10 @@ impl Language {
             ),
             NoticeKind::StateFallback { backend } => (
                 format!("state backend {backend} cannot be reached"),
-                vec!["Each proxy decides by itself for now; alerts may come twice.".to_owned()],
+                vec![match backend.as_str() {
+                    FILE => "State is kept in memory for now, and a restart would forget it: then issues may be told once more.".to_owned(),
+                    _ => "Each proxy decides by itself for now; alerts may come twice.".to_owned(),
+                }],
             ),
             NoticeKind::StateBack { backend, lasted } => (
                 format!(
@@ -120,6 +158,36 @@ impl Language {
         }
     }
 }
+
+impl Language {
+    /// Says how many requests were lost, if any were.
+    fn lost(self, lost: u64) -> Option<String> {
+        let text = match self {
+            Self::ZhCn => format!("{lost} 个请求已丢失: 未启用暂存, 或暂存空间已满。"),
+            Self::En => format!("Lost requests: {lost}. There is no spool, or it is full."),
+        };
+        (lost > 0).then_some(text)
+    }
+}
+
+fn lines<const N: usize>(lines: [Option<String>; N]) -> Vec<String> {
+    lines.into_iter().flatten().collect()
+}
+
+fn some(line: String) -> Option<String> {
+    Some(line)
+}
+
+/// `sentry.example.com`: with its scheme, a card would make it unfit to be a link.
+fn address(upstream: &str) -> Option<String> {
+    let bare = upstream
+        .split_once("://")
+        .map_or(upstream, |(_, bare)| bare);
+    (!bare.is_empty()).then(|| bare.to_owned())
+}
+
+/// What the state calls itself when it is a file.
+const FILE: &str = "file";
 
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes >> 20)

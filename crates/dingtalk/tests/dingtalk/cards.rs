@@ -725,11 +725,15 @@ fn the_proxy_speaks_of_itself_in_both_languages() {
         NoticeKind::SentryDown {
             since: at(1_782_871_331),
             waiting: 41,
+            upstream: text_of("https://sentry.example.com"),
+            lost: 0,
         },
         NoticeKind::SentryBack {
             lasted: hour,
             waited: 41,
             delivered: 40,
+            upstream: text_of("https://sentry.example.com"),
+            lost: 3,
         },
         NoticeKind::RobotBroken {
             robot: text_of("oncall"),
@@ -746,6 +750,9 @@ fn the_proxy_speaks_of_itself_in_both_languages() {
         },
         NoticeKind::StateFallback {
             backend: text_of("redis"),
+        },
+        NoticeKind::StateFallback {
+            backend: text_of("file"),
         },
         NoticeKind::StateBack {
             backend: text_of("redis"),

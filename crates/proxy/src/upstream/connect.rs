@@ -65,6 +65,15 @@ impl Connector {
         })
     }
 
+    /// Goes on with what another connector to the same origin knows of it.
+    pub(crate) fn knowing(self, before: &Connector) -> Connector {
+        Connector {
+            breaker: Arc::clone(&before.breaker),
+            lateness: Arc::clone(&before.lateness),
+            ..self
+        }
+    }
+
     /// Returns what is known of whether the upstream is down; all threads know the same.
     pub(crate) fn breaker(&self) -> &Breaker {
         &self.breaker

@@ -12,6 +12,8 @@ use testkit::{FakeSentry, Robot, RobotSimulator, SdkRequest};
 
 use crate::program::{PATIENCE, PROGRAM, RunningProxy, STATE_KIND, command};
 
+#[path = "cli/log.rs"]
+mod log;
 #[path = "cli/mute.rs"]
 mod mute;
 #[path = "support/program.rs"]

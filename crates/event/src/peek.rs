@@ -4,7 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::decode::decode_prefix;
 use crate::dsn::Dsn;
@@ -18,6 +20,8 @@ pub struct Peek {
     pub event_id: Option<EventId>,
     /// The DSN in the envelope's header: how a request to a tunnel names its project.
     pub dsn: Option<Dsn>,
+    /// The trace it belongs to, 32 hex digits: from the envelope's header, or from the event's trace context.
+    pub trace_id: Option<String>,
 }
 
 /// Looks for id and DSN in the first 8 KiB of a body, whatever its coding and however much of it has come.
@@ -62,12 +66,41 @@ impl<'de> Visitor<'de> for Finder<'_> {
                     let Read(text) = object.next_value::<Read<Option<Text<'de>>>>()?;
                     self.0.dsn = text.and_then(|text| Dsn::parse(&text).ok());
                 }
+                "trace" => self.0.trace_id = Trace::read(object.next_value()?),
+                "contexts" => {
+                    let contexts: &RawValue = object.next_value()?;
+                    let contexts: Option<Contexts<'_>> = serde_json::from_str(contexts.get()).ok();
+                    let trace = contexts.and_then(|contexts| Trace::read(contexts.trace?));
+                    self.0.trace_id = self.0.trace_id.take().or(trace);
+                }
                 _ => {
                     object.next_value::<IgnoredAny>()?;
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Part of an event's contexts.
+#[derive(Deserialize)]
+struct Contexts<'a> {
+    #[serde(borrow)]
+    trace: Option<&'a RawValue>,
+}
+
+/// Part of a trace context.
+#[derive(Deserialize)]
+struct Trace {
+    trace_id: String,
+}
+
+impl Trace {
+    /// Reads the id of a context; anything but 32 hex digits is none.
+    fn read(context: &RawValue) -> Option<String> {
+        let trace: Self = serde_json::from_str(context.get()).ok()?;
+        let is_hex = trace.trace_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (is_hex && trace.trace_id.len() == 32).then_some(trace.trace_id)
     }
 }
 
@@ -108,6 +141,25 @@ mod tests {
         );
 
         assert_eq!(peeked(&body), (Some(ID.to_owned()), None));
+    }
+
+    #[test]
+    fn finds_the_trace_of_an_envelope_and_of_an_event() {
+        let trace = "771a43a4192642f0b136d5159a501700";
+        let found = [
+            format!("{{\"trace\":{{\"trace_id\":\"{trace}\",\"sampled\":\"true\"}}}}\n{{}}"),
+            format!("{{\"contexts\":{{\"os\":{{}},\"trace\":{{\"trace_id\":\"{trace}\"}}}}}}"),
+            "{\"trace\":{\"trace_id\":\"\\nhttps\"}}".to_owned(),
+            "{\"trace\":5,\"contexts\":[]}".to_owned(),
+        ]
+        .map(|body| peek_decoded(body.as_bytes()).trace_id);
+
+        assert_eq!(
+            found,
+            [Some(trace), Some(trace), None, None].map(|id| id.map(str::to_owned))
+        );
+        let after = format!("{{\"trace\":\"x\",\"event_id\":\"{ID}\"}}");
+        assert_eq!(peeked(&after).0.as_deref(), Some(ID));
     }
 
     #[test]

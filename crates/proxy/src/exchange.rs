@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
 use hyper::body::Incoming;
 
+use crate::access::Notes;
 use crate::answer::{self, RATE_LIMITS, Refusal};
 use crate::body::{AnswerBody, Feed, Framing, RequestBody, Tail, fed};
 use crate::connection::Client;
@@ -33,6 +34,7 @@ pub(crate) struct Exchange<'w> {
     endpoint: Endpoint,
     framing: Framing,
     received_at: SystemTime,
+    notes: &'w Notes,
     /// The copy without its body; `None` when nobody wants one.
     draft: Option<Box<Copied>>,
     /// The request's head, if the request may be made durable.
@@ -84,7 +86,9 @@ impl<'w> Exchange<'w> {
             worker,
             settings,
             client,
+            notes,
         } = shared;
+        notes.project.set(endpoint.project);
         let draft = draft(endpoint, head, client);
         head.uri = target;
         head.version = Version::HTTP_11;
@@ -102,6 +106,7 @@ impl<'w> Exchange<'w> {
             endpoint,
             framing,
             received_at: SystemTime::now(),
+            notes,
             draft,
             origin: may_keep.then(|| Origin::of(head)).flatten(),
         }
@@ -129,7 +134,8 @@ impl<'w> Exchange<'w> {
         let pieces = &gathered.pieces;
         let pack = || self.pack(pieces, spool::Body::Memory(pieces.clone()));
         let came = self.asking().ask(attempt, pack).await;
-        self.worker.metrics.upstream(started.elapsed());
+        self.note_wait(started);
+        self.look(&gathered.pieces);
 
         let mut copy = self.copy();
         if let Some(copy) = &mut copy {
@@ -163,15 +169,36 @@ impl<'w> Exchange<'w> {
         let asked = match ended {
             Ok(Ok(())) => {
                 let came = self.outwait(attempt, pump.take_file(), pump.start()).await;
-                self.worker.metrics.upstream(started.elapsed());
+                self.note_wait(started);
+                self.look_into(&pump);
                 return Ok(self.conclude(came, pump.take_copy(), None));
             }
             Ok(Err(Stop::Client(refusal))) => return Err(refusal),
             Ok(Err(Stop::Upstream)) => Err(Fault::Timeout),
             Err(early) => early,
         };
-        self.worker.metrics.upstream(started.elapsed());
+        self.note_wait(started);
+        self.look_into(&pump);
         Ok(self.settle(asked, pump).await)
+    }
+
+    /// Notes how long Sentry was waited for.
+    fn note_wait(&self, started: Instant) {
+        let took = started.elapsed();
+        self.worker.metrics.upstream(took);
+        self.notes.upstream.set(Some(took));
+    }
+
+    fn look_into(&self, pump: &Pump) {
+        self.notes.bytes.set(pump.received());
+        self.look(pump.start());
+    }
+
+    /// Lets the log tell the ids at the start of the body.
+    fn look(&self, start: &[Bytes]) {
+        if let Some(draft) = &self.draft {
+            self.notes.look(&draft.headers, start);
+        }
     }
 
     /// Waits for Sentry's answer to a body that has been sent, and keeps the file of it otherwise.

@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, Response, Version, request};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use crate::access::{self, Ended, Notes};
 use crate::answer::{self, Refusal};
 use crate::body::{AnswerBody, Framing};
 use crate::connection::Client;
@@ -28,16 +29,19 @@ pub(crate) async fn handle(
     let started = Instant::now();
     let _in_flight = Rc::clone(&worker).begin(Rc::clone(&client.activity));
     let settings = worker.settings();
+    let notes = Notes::default();
     let shared = Shared {
         worker: &worker,
         settings: &settings,
         client: &client,
+        notes: &notes,
     };
     let (mut head, incoming) = request.into_parts();
     if head.version == Version::HTTP_2 {
         headers::from_http2(&mut head, incoming.is_end_stream());
     }
 
+    let method = access::is_wanted().then(|| head.method.clone());
     let found = Asked::of(&head).and_then(|asked| route::find(&settings, &asked));
     let (label, carried) = match found {
         Ok(found) => (found.label(), carry(shared, found, head, incoming).await),
@@ -47,7 +51,15 @@ pub(crate) async fn handle(
 
     let took = started.elapsed();
     worker.metrics.request(label, done.outcome, took);
-    tracing::debug!(outcome = ?done.outcome, status = done.answer.status().as_u16(), ?took, "request");
+    if let Some(method) = &method {
+        notes.log(&Ended {
+            method,
+            endpoint: label,
+            verdict: done.outcome.as_str(),
+            status: done.answer.status().as_u16(),
+            took,
+        });
+    }
     done.answer
 }
 
@@ -57,6 +69,7 @@ pub(crate) struct Shared<'w> {
     pub(crate) worker: &'w Rc<Worker>,
     pub(crate) settings: &'w Rc<Settings>,
     pub(crate) client: &'w Client,
+    pub(crate) notes: &'w Notes,
 }
 
 /// The end of a request.
@@ -83,6 +96,7 @@ async fn carry(
 ) -> Result<Done, Refusal> {
     let framing = framing_of(&head.headers)?;
     let gathered = take_in(shared, framing, &found, &mut incoming).await?;
+    shared.notes.bytes.set(gathered.length);
     let asked = Asked::of(&head)?;
     let route = found.resolve(shared.settings, &asked, &gathered.pieces)?;
     let target = route.uri(&head.uri)?;

@@ -8,6 +8,7 @@
 //! Each forwarding thread has its own runtime, listener and upstream connections, so that requests share nothing but
 //! counters.
 
+mod access;
 mod answer;
 mod body;
 mod breaker;

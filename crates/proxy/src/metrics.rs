@@ -37,6 +37,13 @@ pub(crate) enum Outcome {
     Refused(Refusal),
 }
 
+impl Outcome {
+    /// Returns the outcome's name, as the label `verdict` has it.
+    pub(crate) fn as_str(self) -> &'static str {
+        outcome_label(outcome_index(self))
+    }
+}
+
 impl Metrics {
     /// Returns metrics that all stand at zero.
     pub fn new() -> Metrics {

@@ -114,6 +114,11 @@ pub(crate) enum Stop {
 }
 
 impl Pump {
+    /// Returns how many bytes have come from the client.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Returns a pump that starts with what was gathered of the body.
     pub(crate) fn new(
         gathered: Gathered,

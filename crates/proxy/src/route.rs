@@ -79,6 +79,11 @@ impl EndpointLabel {
     pub(crate) fn index(self) -> usize {
         self.0
     }
+
+    /// Returns the endpoint's name, as used in metrics.
+    pub(crate) fn as_str(self) -> &'static str {
+        ENDPOINT_LABELS[self.0]
+    }
 }
 
 impl<'r> Asked<'r> {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use event::EndpointKind;
 use spool::Framing;
@@ -11,6 +11,7 @@ use super::fields::{self, Coding};
 use super::line::Line;
 use super::request::Request;
 use super::upstream::{Answer, Links};
+use crate::access::{self, Ended, Notes};
 use crate::answer;
 use crate::connection::Client;
 use crate::error::Fault;
@@ -37,14 +38,34 @@ pub(crate) async fn carry(
     worker
         .metrics
         .request(request.label, Outcome::Forwarded(verdict), took);
-    tracing::debug!(endpoint = ?request.endpoint.kind, ?verdict, ?took, "request");
+    let notes = access::is_wanted().then(|| note(&request, took));
+    let status = reply.status(verdict);
 
     let closes = request.seen.closes || client.activity.is_draining();
     let settings = Rc::clone(&request.settings);
     let upstream = settings.upstreams.of(request.endpoint.project);
     let goes_on = reply.give(worker, client, line, upstream, closes).await;
+    if let Some(notes) = notes {
+        notes.log(&Ended {
+            method: &request.method,
+            endpoint: request.label,
+            verdict: verdict.as_str(),
+            status,
+            took: request.started.elapsed(),
+        });
+    }
     hand_over(worker, client, request, verdict);
     goes_on && !closes
+}
+
+/// Notes what the log tells of a request; Sentry has been waited for.
+fn note(request: &Request, upstream: Duration) -> Notes {
+    let (notes, body) = (Notes::default(), request.data());
+    notes.project.set(request.endpoint.project);
+    notes.upstream.set(Some(upstream));
+    notes.bytes.set(body.len() as u64);
+    notes.look(&fields::header_map(request.lines()), &[body]);
+    notes
 }
 
 /// What the client gets.
@@ -143,6 +164,15 @@ fn pack(request: &Request) -> Parcel {
 }
 
 impl Reply {
+    /// Returns the status that the client gets.
+    fn status(&self, verdict: Verdict) -> u16 {
+        match (self, verdict) {
+            (Reply::Sentrys(answer), _) => answer.head.status.as_u16(),
+            (Reply::Own(_), Verdict::Spooled) => 200,
+            (Reply::Own(_), _) => 503,
+        }
+    }
+
     /// Gives it to the client; returns whether the connection can go on.
     async fn give(
         self,

@@ -18,7 +18,7 @@ use event::ProjectId;
 use event::model::{Event, EventId, Level};
 use grouping::Group;
 use state::{Memory, Store};
-use testkit::{RobotFailure, RobotSimulator};
+use testkit::{Behaviour, Listening, RobotFailure, RobotSimulator};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -107,6 +107,79 @@ fn a_day_in_which_one_answer_in_twenty_is_a_failure() {
     });
 }
 
+#[test]
+fn ten_minutes_in_which_the_robot_hangs_lose_nothing() {
+    let settings = HttpSettings {
+        // Of real time.
+        timeout: Duration::from_millis(500),
+        ..HttpSettings::default()
+    };
+    run_with(&settings, |stage| {
+        ten_bad_minutes(stage, || Fault::Says(Behaviour::hang()))
+    });
+}
+
+#[test]
+fn ten_minutes_in_which_nobody_listens_lose_nothing() {
+    run(|stage| ten_bad_minutes(stage, || Fault::Refuses));
+}
+
+#[test]
+fn ten_minutes_in_which_the_robot_is_closed_lose_nothing() {
+    let closed = || {
+        RobotFailure::Errcode(
+            130_101,
+            "send too fast, exceed 20 times per minute".to_owned(),
+        )
+    };
+    run(|stage| ten_bad_minutes(stage, move || Fault::Says(closed().into())));
+}
+
+/// What a robot's service does for ten minutes.
+enum Fault {
+    Says(Behaviour),
+    Refuses,
+}
+
+/// Issues come before, while and after the robot fails: each is told, and afterwards at once again.
+async fn ten_bad_minutes(stage: Stage, fault: impl Fn() -> Fault) {
+    let (mut chance, mut issues) = (Chance(17), HashSet::new());
+    let mut number = 0;
+    for second in (0..14 * 60_u32).step_by(5) {
+        match second {
+            120 => stage.set_fault(fault()).await,
+            720 => stage.mend().await,
+            _ => {}
+        }
+        // New issues all the time, and known ones again.
+        let issue = chance.below(10 + second / 10);
+        issues.insert(issue);
+        number += 1;
+        stage.event(issue, number).await;
+        sleep(Duration::from_secs(5)).await;
+    }
+    let bad = stage.told_between(150, 720);
+    sleep(Duration::from_secs(30 * 60)).await;
+    let told = stage.told().len();
+    let fresh = 90_000;
+    issues.insert(fresh);
+    number += 1;
+    stage.event(fresh, number).await;
+    sleep(Duration::from_secs(2)).await;
+
+    assert_eq!(bad, 0, "nothing could be told in the bad minutes");
+
+    let all = stage.told();
+    assert_eq!(
+        all.len(),
+        told + 1,
+        "after it all, a new issue is told at once"
+    );
+    let title = format!("Error: number {fresh}");
+    assert_eq!(all[told].titles, [title]);
+    stage.assert_complete(issues.len(), u64::from(number)).await;
+}
+
 /// The engine on a paused clock, the simulator on a running one.
 struct Stage {
     engine: Engine,
@@ -114,6 +187,7 @@ struct Stage {
     live: Arc<Live>,
     simulator: Arc<RobotSimulator>,
     clock: alert::Clock,
+    began: SystemTime,
     _deliveries: Deliveries,
 }
 
@@ -161,6 +235,36 @@ impl Stage {
             _ => RobotFailure::AntiFlood,
         };
         self.simulator.fail_next(1, failure);
+    }
+
+    async fn set_fault(&self, fault: Fault) {
+        match fault {
+            Fault::Says(behaviour) => self.simulator.script().always(behaviour),
+            Fault::Refuses => self.listen(Listening::Refusing).await,
+        }
+    }
+
+    async fn mend(&self) {
+        self.simulator.script().always(Behaviour::usual());
+        self.listen(Listening::Serving).await;
+    }
+
+    async fn listen(&self, listening: Listening) {
+        let (simulator, real) = (Arc::clone(&self.simulator), self.live.real.clone());
+        // A blocking task keeps the paused clock where it is.
+        let listening = tokio::task::spawn_blocking(move || {
+            real.block_on(async move { simulator.listen(listening).await })
+        });
+        listening.await.unwrap().unwrap();
+    }
+
+    /// Counts the messages between two seconds of the play.
+    fn told_between(&self, from: u64, to: u64) -> usize {
+        let at = |second| self.began + Duration::from_secs(second);
+        let told = self.told();
+        told.iter()
+            .filter(|told| told.at > at(from) && told.at < at(to))
+            .count()
     }
 
     fn told(&self) -> Vec<Told> {
@@ -312,6 +416,10 @@ fn told(message: &Message, at: SystemTime) -> Told {
 
 /// Plays a storm on a paused clock.
 fn run<F: Future<Output = ()>>(storm: impl FnOnce(Stage) -> F) {
+    run_with(&HttpSettings::default(), storm);
+}
+
+fn run_with<F: Future<Output = ()>>(settings: &HttpSettings, storm: impl FnOnce(Stage) -> F) {
     let real = Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -323,13 +431,13 @@ fn run<F: Future<Output = ()>>(storm: impl FnOnce(Stage) -> F) {
         .build()
         .unwrap();
     let simulator = real.block_on(RobotSimulator::start([testkit::Robot::new(TOKEN)]));
-    let live = live(&real, Arc::new(simulator.unwrap()));
+    let live = live(&real, Arc::new(simulator.unwrap()), settings);
     paused.block_on(async {
         storm(stage(live)).await;
     });
 }
 
-fn live(real: &Runtime, simulator: Arc<RobotSimulator>) -> Arc<Live> {
+fn live(real: &Runtime, simulator: Arc<RobotSimulator>, settings: &HttpSettings) -> Arc<Live> {
     // An error means that another test has installed it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let robot = RobotConfig {
@@ -347,7 +455,7 @@ fn live(real: &Runtime, simulator: Arc<RobotSimulator>) -> Arc<Live> {
         mention_all_every: Duration::ZERO,
         template: None,
     };
-    let robot = dingtalk::Robot::new(robot, &HttpSettings::default()).unwrap();
+    let robot = dingtalk::Robot::new(robot, settings).unwrap();
     Arc::new(Live {
         robot: Arc::new(robot),
         simulator,
@@ -381,6 +489,7 @@ fn stage(live: Arc<Live>) -> Stage {
         store,
         live,
         clock,
+        began: started,
         _deliveries: deliveries,
     }
 }

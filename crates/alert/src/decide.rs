@@ -40,6 +40,24 @@ pub fn decide_quiet(rule: &Rule, said: &Said, muted_by: Option<&str>, now: Syste
     in_active_hours(rule, Ok(speech), now)
 }
 
+/// Decides what to say about an issue whose mute has ended, and that went on meanwhile.
+pub fn decide_unmuted(rule: &Rule, said: Option<&Said>, now: SystemTime) -> Decision {
+    if said.is_none() && !rule.threshold.is_trivial() {
+        // Whether it reaches the threshold is seen at its next event.
+        return Decision::Hold(Hold::BelowThreshold {
+            have: 0,
+            need: rule.threshold.window.count,
+        });
+    }
+    let speech = Speech {
+        reason: Reason::MuteEnded,
+        silence: said.map_or(rule.repeat, |said| said.silence),
+        is_burst_told: false,
+        is_stopped: false,
+    };
+    in_active_hours(rule, Ok(speech), now)
+}
+
 /// What is known when an event has been observed.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
@@ -89,6 +107,8 @@ pub enum Reason {
     Regression,
     /// It is known, and happens in a release in which it was not seen before.
     NewRelease,
+    /// It went on while it was muted, and the mute has ended.
+    MuteEnded,
     /// It has been quiet for a while.
     Stopped,
 }
@@ -126,13 +146,14 @@ pub enum Hold {
 
 impl Reason {
     /// Every reason, for metrics and tables.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FirstSeen,
         Self::Threshold,
         Self::Burst,
         Self::StillHappening,
         Self::Regression,
         Self::NewRelease,
+        Self::MuteEnded,
         Self::Stopped,
     ];
 
@@ -145,6 +166,7 @@ impl Reason {
             Self::StillHappening => "still_happening",
             Self::Regression => "regression",
             Self::NewRelease => "new_release",
+            Self::MuteEnded => "mute_ended",
             Self::Stopped => "stopped",
         }
     }
@@ -155,7 +177,7 @@ impl Reason {
             Self::FirstSeen | Self::Threshold => 0,
             Self::Burst | Self::Regression => 1,
             Self::NewRelease => 2,
-            Self::StillHappening => 3,
+            Self::StillHappening | Self::MuteEnded => 3,
             Self::Stopped => 4,
         }
     }

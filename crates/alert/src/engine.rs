@@ -9,13 +9,13 @@ use std::time::{Duration, SystemTime};
 use event::endpoint::ProjectId;
 use event::model::Event;
 use grouping::Group;
-use state::{Claim, IssueHash, Seen, Sighting, Store, Unavailable, Watch};
+use state::{Claim, Issue, IssueHash, IssueKey, Seen, Sighting, Store, Unavailable, Watch};
 use tokio::sync::watch;
 
 use self::breaker::Breaker;
-use self::word::{Stopped, Utterance};
+use self::word::{Recalled, Utterance};
 use crate::alert::{Alert, Counts, Subject};
-use crate::decide::{Decision, Hold, Known, Reason, decide, decide_quiet};
+use crate::decide::{Decision, Hold, Known, Reason, decide, decide_quiet, decide_unmuted};
 use crate::mute::{Keyring, Mutes};
 use crate::route::Route;
 use crate::{Config, Outbox, Outcome};
@@ -95,9 +95,14 @@ impl Engine {
             .unwrap_or(Outcome::StateUnavailable)
     }
 
-    /// Says of issues that they have stopped, where the route wants that; to be called every few seconds.
+    /// Says of issues that they have stopped, where the route wants that, and that they went on while they were muted, once
+    /// the mute has ended; to be called every few seconds.
     pub async fn sweep(&self, now: SystemTime) {
         let config = Arc::clone(&self.config.borrow());
+        let recalling = self.say_what_was_muted(&config, now);
+        if self.breaker.guard(recalling).await.is_none() {
+            return;
+        }
         for route in config.routes.iter() {
             let Some(quiet_after) = route.rule.quiet_after else {
                 continue;
@@ -180,7 +185,7 @@ impl Engine {
             return Ok(gather_until.map_or(Outcome::AlreadyClaimed, held));
         }
         let mut posting = word.posting(&speech, gather_until);
-        posting.alert.links.mutes = self.mute_links(word, now).await;
+        posting.alert.links.mutes = self.mute_links(word.config, word.seen.issue, now).await;
         Ok(match self.outbox.put(&posting, now).await? {
             Claim::Taken => gather_until.map_or(Outcome::AlreadyClaimed, held),
             Claim::Full => Outcome::OutboxFull,
@@ -190,12 +195,17 @@ impl Engine {
     }
 
     /// Returns the links of a card; none when they cannot be signed: better than no card.
-    async fn mute_links(&self, word: &Utterance<'_>, now: SystemTime) -> Vec<(Duration, String)> {
-        let url = word.config.public_url.as_deref();
+    async fn mute_links(
+        &self,
+        config: &Config,
+        issue: IssueKey,
+        now: SystemTime,
+    ) -> Vec<(Duration, String)> {
+        let url = config.public_url.as_deref();
         let (Some(url), Some(keyring)) = (url, &self.keyring) else {
             return Vec::new();
         };
-        let links = keyring.links(url, word.seen.issue, now).await;
+        let links = keyring.links(url, issue, now).await;
         links.unwrap_or_default()
     }
 
@@ -215,19 +225,73 @@ impl Engine {
         }
         self.mutes.refresh(now).await?;
         for quiet in &quiet {
-            let stopped = Stopped::of(quiet, config);
-            let facts = stopped.facts();
+            let stopped = Recalled::quiet(quiet, config);
             let issue = &quiet.issue.key;
-            let muted_by = self.mutes.muted_by(&config.mutes, issue, &facts, now);
+            let muted_by = self
+                .mutes
+                .muted_by(&config.mutes, issue, &stopped.facts(), now);
             let decision = decide_quiet(&route.rule, &quiet.said, muted_by.as_deref(), now);
-            let (speech, gather_until) = match decision {
-                Decision::Say(speech) => (speech, None),
-                Decision::Hold(Hold::OutsideActiveHours { until, speech }) => (speech, Some(until)),
-                Decision::Hold(_) => continue,
-            };
-            let posting = stopped.posting(config, route, &speech, gather_until, now);
-            self.outbox.put(&posting, now).await?;
+            self.recall(config, &stopped, route, decision, now).await?;
         }
+        Ok(())
+    }
+
+    /// Says of issues that they went on while they were muted, once the mute has ended.
+    async fn say_what_was_muted(
+        &self,
+        config: &Config,
+        now: SystemTime,
+    ) -> Result<(), Unavailable> {
+        self.mutes.refresh(now).await?;
+        for key in self.mutes.ended(now) {
+            if let Some(issue) = self.store.issue(&key).await? {
+                self.say_what_went_on(config, &issue, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn say_what_went_on(
+        &self,
+        config: &Config,
+        issue: &Issue,
+        now: SystemTime,
+    ) -> Result<(), Unavailable> {
+        let untold = issue.routes.iter();
+        for on_route in untold.filter(|on| on.events_since_said > 0 && !on.is_claimed) {
+            let mut routes = config.routes.iter();
+            let Some(route) = routes.find(|route| route.key() == on_route.route) else {
+                continue;
+            };
+            let known = Recalled::on_route(issue, on_route, config);
+            let muted_by = self
+                .mutes
+                .muted_by(&config.mutes, &issue.key, &known.facts(), now);
+            if muted_by.is_none() {
+                let decision = decide_unmuted(&route.rule, on_route.said.as_ref(), now);
+                self.recall(config, &known, route, decision, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says something of an issue of which no event is at hand.
+    async fn recall(
+        &self,
+        config: &Config,
+        known: &Recalled<'_>,
+        route: &Route,
+        decision: Decision,
+        now: SystemTime,
+    ) -> Result<(), Unavailable> {
+        let (speech, gather_until) = match decision {
+            Decision::Say(speech) => (speech, None),
+            Decision::Hold(Hold::OutsideActiveHours { until, speech }) => (speech, Some(until)),
+            Decision::Hold(_) => return Ok(()),
+        };
+        let mut posting = known.posting(config, route, &speech, gather_until, now);
+        posting.alert.links.mutes = self.mute_links(config, posting.alert.issue, now).await;
+        self.outbox.put(&posting, now).await?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 pub mod keyring;
 pub mod link;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -30,7 +31,11 @@ pub struct StandingMute {
 pub struct Mutes {
     store: Arc<dyn Store>,
     cache: Arc<Mutex<Cache>>,
+    silenced: Arc<Mutex<Silenced>>,
 }
+
+/// The issues that each mute has silenced in this process, and when that mute ends.
+type Silenced = BTreeMap<String, (SystemTime, BTreeSet<IssueKey>)>;
 
 /// Why a mute cannot be set.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +82,7 @@ impl Mutes {
         Self {
             store,
             cache: Arc::default(),
+            silenced: Arc::default(),
         }
     }
 
@@ -164,7 +170,42 @@ impl Mutes {
         let mutes = Arc::clone(&self.lock().mutes);
         let active = mutes.iter().filter(|mute| mute.mute.is_active(now));
         let mut silencing = active.filter(|mute| mute.silences(issue, facts));
-        silencing.next().map(|mute| mute.mute.by.clone())
+        let mute = &silencing.next()?.mute;
+        self.note(mute, issue);
+        Some(mute.by.clone())
+    }
+
+    /// Returns the issues that a mute has silenced here which has ended since the last call; one that was removed by hand is
+    /// forgotten. Goes by what [`Self::refresh`] has read.
+    pub(crate) fn ended(&self, now: SystemTime) -> Vec<IssueKey> {
+        let mutes = Arc::clone(&self.lock().mutes);
+        let mut silenced = self.silenced();
+        let mut ended = Vec::new();
+        silenced.retain(|id, (end, issues)| {
+            let known = mutes.iter().find(|known| known.mute.id == *id);
+            let is_active = known.is_some_and(|known| known.mute.is_active(now));
+            if !is_active && *end <= now {
+                ended.extend(std::mem::take(issues));
+            }
+            is_active
+        });
+        ended
+    }
+
+    /// Remembers that a mute has silenced an issue, so that its end can be told.
+    fn note(&self, mute: &Mute, issue: &IssueKey) {
+        let Some(end) = mute.until else { return };
+        let mut silenced = self.silenced();
+        let known = silenced.entry(mute.id.clone());
+        let (until, issues) = known.or_insert_with(|| (end, BTreeSet::new()));
+        *until = end;
+        if issues.len() < SILENCED {
+            issues.insert(*issue);
+        }
+    }
+
+    fn silenced(&self) -> MutexGuard<'_, Silenced> {
+        self.silenced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn set(&self, mute: &Mute) -> Result<(), Unavailable> {
@@ -261,6 +302,9 @@ fn fnv(text: &str) -> u32 {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     })
 }
+
+/// Issues of one mute whose going on is told at its end; more are told with their next events.
+const SILENCED: usize = 100;
 
 /// How old the mutes may be that an event is held against.
 const FRESH: Duration = Duration::from_millis(500);

@@ -245,7 +245,8 @@ fn priority(level: Level, reason: Reason) -> u8 {
         | Reason::Burst
         | Reason::StillHappening
         | Reason::Regression
-        | Reason::NewRelease => level * URGENT + reason.urgency(),
+        | Reason::NewRelease
+        | Reason::MuteEnded => level * URGENT + reason.urgency(),
     }
 }
 

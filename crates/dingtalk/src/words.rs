@@ -69,6 +69,10 @@ impl Language {
             (Self::En, Reason::Regression) => format!("🔁 back after {quiet} of quiet"),
             (Self::ZhCn, Reason::NewRelease) => "📦 在新版本中出现".to_owned(),
             (Self::En, Reason::NewRelease) => "📦 seen in a new release".to_owned(),
+            (Self::ZhCn, Reason::MuteEnded) => "🔔 静默结束, 期间仍在发生".to_owned(),
+            (Self::En, Reason::MuteEnded) => {
+                "🔔 the mute has ended, it went on meanwhile".to_owned()
+            }
             (Self::ZhCn, Reason::Stopped) => format!("已停止: {quiet}内无新错误"),
             (Self::En, Reason::Stopped) => format!("has stopped: nothing for {quiet}"),
         }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use event::endpoint::ProjectId;
 use event::model::Level;
-use state::{IssueHash, IssueKey, Quiet, RouteSeen, Seen, Word};
+use state::{Issue, IssueHash, IssueKey, IssueRoute, Quiet, RouteSeen, Said, Seen, Word};
 
 use super::Sight;
 use crate::alert::{Alert, Counts, Subject, WindowCount};
@@ -70,30 +70,46 @@ impl<'a> Utterance<'a> {
     }
 }
 
-/// An issue that has stopped, and what is known of it without an event.
-pub(super) struct Stopped<'a> {
-    quiet: &'a Quiet,
+/// An issue on one of its routes, and what is known of it without an event.
+pub(super) struct Recalled<'a> {
+    issue: &'a Issue,
+    said: Option<Said>,
+    last_seen: SystemTime,
+    events_since_said: u64,
     project_name: Option<&'a str>,
     level: Level,
 }
 
-impl<'a> Stopped<'a> {
-    pub(super) fn of(quiet: &'a Quiet, config: &'a Config) -> Self {
-        let project = ProjectId::from(quiet.issue.key.project);
-        let project_name = config.project_names.get(&project).map(String::as_str);
+impl<'a> Recalled<'a> {
+    /// An issue that has been quiet.
+    pub(super) fn quiet(quiet: &'a Quiet, config: &'a Config) -> Self {
         Self {
-            quiet,
-            project_name,
+            issue: &quiet.issue,
+            said: Some(quiet.said),
+            last_seen: quiet.last_seen,
+            events_since_said: quiet.events_since_said,
+            project_name: config.project_name(quiet.issue.key.project),
             level: level_of(quiet.issue.level),
+        }
+    }
+
+    pub(super) fn on_route(issue: &'a Issue, route: &IssueRoute, config: &'a Config) -> Self {
+        Self {
+            issue,
+            said: route.said,
+            last_seen: route.last_seen,
+            events_since_said: route.events_since_said,
+            project_name: config.project_name(issue.key.project),
+            level: level_of(issue.level),
         }
     }
 
     pub(super) fn facts(&self) -> Facts<'a> {
         Facts {
-            project: ProjectId::from(self.quiet.issue.key.project),
+            project: ProjectId::from(self.issue.key.project),
             project_name: self.project_name,
             level: self.level,
-            title: &self.quiet.issue.title,
+            title: &self.issue.title,
             culprit: "",
             event: None,
         }
@@ -107,33 +123,39 @@ impl<'a> Stopped<'a> {
         gather_until: Option<SystemTime>,
         now: SystemTime,
     ) -> Posting<'r> {
-        let Quiet { issue, said, .. } = self.quiet;
+        let issue = self.issue;
         let subject = Subject::of_issue(issue, self.level, config);
+        let after = self.said.map(|said| said.at);
+        let (word, since) = match after {
+            None => ("first", issue.first_seen),
+            Some(said) => ("after", said),
+        };
+        let quiet = now.duration_since(self.last_seen).ok();
         let alert = Alert {
-            id: alert_id(issue.key, route, "after", said.at),
+            id: alert_id(issue.key, route, word, since),
             issue: issue.key,
             reason: speech.reason,
             links: config.links.of(subject.project, subject.event_id, None),
             subject,
             counts: Counts {
                 events: issue.events,
-                events_since_said: self.quiet.events_since_said,
+                events_since_said: self.events_since_said,
                 users: issue.users,
                 are_users_exact: issue.are_users_exact,
                 first_seen: issue.first_seen,
-                last_seen: self.quiet.last_seen,
-                last_said: Some(said.at),
+                last_seen: self.last_seen,
+                last_said: after,
                 window: None,
-                quiet: now.duration_since(self.quiet.last_seen).ok(),
+                quiet: quiet.filter(|_| speech.reason == Reason::Stopped),
             },
             route: route.path().to_vec(),
-            // Good news wakes nobody.
+            // Neither good news nor what people had asked not to hear of wakes anybody.
             mention: Some(Mention::default()),
             owners: Mention::default(),
         };
         Posting {
             alert,
-            word: word_of(speech, issue.key, route, Some(said.at)),
+            word: word_of(speech, issue.key, route, after),
             robots: &route.robots,
             late_after: route.rule.digest,
             gather_until,
@@ -170,6 +192,7 @@ pub fn window_of(rule: &Rule, reason: Reason) -> Option<WindowCount> {
         | Reason::StillHappening
         | Reason::Regression
         | Reason::NewRelease
+        | Reason::MuteEnded
         | Reason::Stopped => return None,
     };
     Some(WindowCount {

@@ -325,6 +325,100 @@ async fn a_muted_issue_is_held_until_the_mute_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_went_on_while_it_was_muted_is_told_when_the_mute_ends() {
+    let stage = Stage::new(Robot::default());
+    let mutes = stage.engine.mutes();
+    let until = |seconds| Author {
+        by: "link".to_owned(),
+        until: Some(stage.now() + Duration::from_secs(seconds)),
+        comment: String::new(),
+    };
+    stage.event("a").await;
+    stage.event("quiet").await;
+    seconds(1).await;
+    for issue in ["a", "quiet"] {
+        let issue = IssueKey::new(42, IssueHash::of(issue));
+        mutes
+            .mute_issue(issue, until(600), stage.now())
+            .await
+            .unwrap();
+    }
+    let conditions = vec![("title".to_owned(), vec!["new*".to_owned()])];
+    mutes
+        .mute_matching(conditions, until(600), stage.now())
+        .await
+        .unwrap();
+    for issue in ["a", "a", "a", "new"] {
+        let held = stage.event(issue).await;
+        assert!(
+            matches!(held, Outcome::Held(Hold::Muted { .. })),
+            "{held:?}"
+        );
+    }
+
+    for _ in 0..70 {
+        seconds(10).await;
+        stage.engine.sweep(stage.now()).await;
+    }
+
+    let told = stage.robot().told();
+    let told: Vec<_> = told[2..]
+        .iter()
+        .map(|told| {
+            let alert = told.alert();
+            let title = alert.subject.title.as_str();
+            (title, alert.reason, told.events(), told.at.as_secs() / 60)
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a", Reason::MuteEnded, 3, 10),
+            ("new", Reason::MuteEnded, 1, 10)
+        ]
+    );
+    let again = stage.event("a").await;
+    assert!(
+        matches!(again, Outcome::Held(Hold::RepeatWindow { .. })),
+        "{again:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_of_a_mute_that_was_removed_or_made_longer() {
+    let stage = Stage::new(Robot::default());
+    let mutes = stage.engine.mutes();
+    let until = |seconds| Author {
+        by: "link".to_owned(),
+        until: Some(stage.now() + Duration::from_secs(seconds)),
+        comment: String::new(),
+    };
+    let [removed, longer] = ["a", "b"].map(|issue| IssueKey::new(42, IssueHash::of(issue)));
+    let mute = mutes
+        .mute_issue(removed, until(600), stage.now())
+        .await
+        .unwrap();
+    mutes
+        .mute_issue(longer, until(600), stage.now())
+        .await
+        .unwrap();
+    stage.event("a").await;
+    stage.event("b").await;
+
+    mutes.unmute(&mute.id).await.unwrap();
+    mutes
+        .mute_issue(longer, until(6_000), stage.now())
+        .await
+        .unwrap();
+    for _ in 0..70 {
+        seconds(10).await;
+        stage.engine.sweep(stage.now()).await;
+    }
+
+    assert_eq!(stage.robot().told().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_issue_muted_since_is_not_said_to_have_stopped() {
     let rule = Rule {
         quiet_after: Some(Duration::from_secs(600)),

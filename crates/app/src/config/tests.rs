@@ -407,6 +407,7 @@ quiet_after = "0s"
 match = {{ enviroment = "prod", title = "/(/", level = {{}} }}
 robot = "onkall"
 threshold = "5000 in 1m"
+burst = "100000 in 1m"
 [[mute]]
 comment = "everything?"
 until = "tomorrow"
@@ -427,10 +428,11 @@ robot = "nobody"
         "proxy.toml:17: alert.route[0].match.title: cannot read `/(/` as a pattern: unclosed group",
         "proxy.toml:17: alert.route[0].match.enviroment: unknown key",
         "proxy.toml:18: alert.route[0].robot: there is no working robot `onkall`",
-        "proxy.toml:19: alert.route[0].threshold: `5000` is out of range",
-        "proxy.toml:20: mute[0].match: is not set",
-        "proxy.toml:22: mute[0].until: `tomorrow` is no moment",
-        "proxy.toml:24: self.robot: there is no working robot `nobody`",
+        "proxy.toml:19: alert.route[0].threshold: `5000` is out of range: at most 1000 are counted",
+        "proxy.toml:20: alert.route[0].burst: `100000` is out of range: at most 1000 are counted",
+        "proxy.toml:21: mute[0].match: is not set",
+        "proxy.toml:23: mute[0].until: `tomorrow` is no moment",
+        "proxy.toml:25: self.robot: there is no working robot `nobody`",
     ];
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     for expected in expected {

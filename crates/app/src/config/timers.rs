@@ -68,13 +68,16 @@ pub(super) fn burst(node: &Node) -> Result<Option<Window>, Wrong> {
 
 /// `None` when the count is no number.
 fn window(count: &str, within: &str, node: &Node) -> Result<Option<Window>, Wrong> {
-    let Ok(count) = count.parse::<u16>() else {
+    if count.is_empty() || !count.bytes().all(|digit| digit.is_ascii_digit()) {
         return Ok(None);
-    };
-    if !(1..=Window::MOST).contains(&count) {
-        let hint = format!("from 1 to {}", Window::MOST);
-        return Err(Wrong::new(format!("`{count}` is out of range"), hint));
     }
+    // However large: it is a number.
+    let counted = count.parse().ok();
+    let Some(count) = counted.filter(|count| (1..=Window::MOST).contains(count)) else {
+        let most = Window::MOST;
+        let what = format!("`{count}` is out of range: at most {most} are counted within a window");
+        return Err(Wrong::new(what, format!("from 1 to {most}")));
+    };
     let within = duration(&Node {
         value: Value::Text(within.trim().to_owned()),
         origin: node.origin.clone(),

@@ -103,7 +103,8 @@ pub(crate) fn mark(alert: &Alert) -> &'static str {
         | Reason::Burst
         | Reason::StillHappening
         | Reason::Regression
-        | Reason::NewRelease => words::mark(alert.subject.level),
+        | Reason::NewRelease
+        | Reason::MuteEnded => words::mark(alert.subject.level),
     }
 }
 

@@ -71,6 +71,7 @@ fn because(reason: Reason, mut alert: Alert) -> Alert {
         | Reason::StillHappening
         | Reason::Regression
         | Reason::NewRelease
+        | Reason::MuteEnded
         | Reason::Stopped => Some(counts.first_seen),
     };
     counts.window = matches!(reason, Reason::Threshold | Reason::Burst).then_some(window);

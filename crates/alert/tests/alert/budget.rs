@@ -45,6 +45,25 @@ async fn what_exceeds_the_budget_is_told_in_one_digest() {
         (10, 45, 35)
     );
     assert_eq!((digest.events, digest.missed), (45, 0));
+    assert_eq!(digest.status_url, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_digest_links_to_all_issues_where_the_operator_said_they_are_listed() {
+    let public_url = Some("https://notice.example.com".to_owned());
+    let config = Config {
+        public_url: public_url.clone(),
+        ..config(Rule::default())
+    };
+    let stage = Stage::with(Robot::default(), config);
+
+    for number in 0..60 {
+        stage.event(&format!("issue {number}")).await;
+    }
+    minutes(10).await;
+
+    let told = stage.robot().told();
+    assert_eq!(told[15].digest().status_url, public_url);
 }
 
 #[tokio::test(start_paused = true)]

@@ -448,6 +448,22 @@ async fn a_store_that_keeps_going_away_is_asked_less_and_less() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_kept_without_the_store_gives_way_to_what_is_kept_there() {
+    let stage = Stage::new();
+    let other = stage.replica().await;
+    assert_eq!(other.keep("key", b"shared").await.unwrap(), b"shared");
+    stage.shared.set(Mood::Down);
+
+    let one = stage.replica().await;
+    assert_eq!(one.keep("key", b"own").await.unwrap(), b"own");
+    stage.shared.set(Mood::Up);
+    stage.pass(5).await;
+
+    assert_eq!(one.keep("key", b"own").await.unwrap(), b"shared");
+    assert_eq!(other.keep("key", b"new").await.unwrap(), b"shared");
+}
+
+#[tokio::test(start_paused = true)]
 async fn starts_without_the_store() {
     let stage = Stage::new();
     stage.shared.set(Mood::Down);

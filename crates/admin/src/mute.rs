@@ -27,11 +27,12 @@ mod api;
 mod form;
 mod link;
 mod origin;
+mod refusal;
 #[cfg(test)]
 mod tests;
 mod words;
 
-pub(crate) use self::api::refuse_foreign;
+pub(crate) use self::refusal::refuse_foreign;
 
 /// What serves mutes. Cheap to clone.
 #[derive(Clone)]

@@ -125,6 +125,9 @@ impl Engine {
         let seen = self.observe(sight, &routes, now).await?;
         self.mutes.refresh(now).await?;
         let muted_by = self.mutes.muted_by(&config.mutes, &seen.issue, &facts, now);
+        if muted_by.is_some() && !seen.is_duplicate {
+            self.mutes.note(&seen.issue, &facts, now);
+        }
         let mut outcome = None;
         for (route, on_route) in routes.into_iter().zip(&seen.routes) {
             let known = Known {
@@ -243,7 +246,7 @@ impl Engine {
         now: SystemTime,
     ) -> Result<(), Unavailable> {
         self.mutes.refresh(now).await?;
-        for key in self.mutes.ended(now) {
+        for key in self.mutes.ended(RECALLED, now) {
             if let Some(issue) = self.store.issue(&key).await? {
                 self.say_what_went_on(config, &issue, now).await?;
             }
@@ -321,6 +324,9 @@ impl Sight<'_> {
         }
     }
 }
+
+/// Issues of ended mutes that are looked at in one sweep: each is a question to the state, and all have a second.
+const RECALLED: usize = 10;
 
 /// Issues of one route that are said to have stopped in one sweep.
 const AT_ONCE: usize = 100;

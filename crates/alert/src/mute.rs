@@ -170,31 +170,20 @@ impl Mutes {
         let mutes = Arc::clone(&self.lock().mutes);
         let active = mutes.iter().filter(|mute| mute.mute.is_active(now));
         let mut silencing = active.filter(|mute| mute.silences(issue, facts));
-        let mute = &silencing.next()?.mute;
-        self.note(mute, issue);
-        Some(mute.by.clone())
+        silencing.next().map(|mute| mute.mute.by.clone())
     }
 
-    /// Returns the issues that a mute has silenced here which has ended since the last call; one that was removed by hand is
-    /// forgotten. Goes by what [`Self::refresh`] has read.
-    pub(crate) fn ended(&self, now: SystemTime) -> Vec<IssueKey> {
+    /// Remembers that an event of an issue was muted, so that the end of the mute can be told.
+    pub(crate) fn note(&self, issue: &IssueKey, facts: &Facts<'_>, now: SystemTime) {
         let mutes = Arc::clone(&self.lock().mutes);
-        let mut silenced = self.silenced();
-        let mut ended = Vec::new();
-        silenced.retain(|id, (end, issues)| {
-            let known = mutes.iter().find(|known| known.mute.id == *id);
-            let is_active = known.is_some_and(|known| known.mute.is_active(now));
-            if !is_active && *end <= now {
-                ended.extend(std::mem::take(issues));
-            }
-            is_active
-        });
-        ended
-    }
-
-    /// Remembers that a mute has silenced an issue, so that its end can be told.
-    fn note(&self, mute: &Mute, issue: &IssueKey) {
-        let Some(end) = mute.until else { return };
+        let active = mutes.iter().filter(|mute| mute.mute.is_active(now));
+        let mut silencing = active.filter(|mute| mute.silences(issue, facts));
+        let Some((mute, end)) = silencing
+            .next()
+            .and_then(|mute| Some((&mute.mute, mute.mute.until?)))
+        else {
+            return;
+        };
         let mut silenced = self.silenced();
         let known = silenced.entry(mute.id.clone());
         let (until, issues) = known.or_insert_with(|| (end, BTreeSet::new()));
@@ -202,6 +191,31 @@ impl Mutes {
         if issues.len() < SILENCED {
             issues.insert(*issue);
         }
+    }
+
+    /// Returns issues that a mute has silenced here which has ended: each once, and at most `limit`, the others with the next
+    /// call. A mute that was removed by hand is forgotten. Goes by what [`Self::refresh`] has read.
+    pub(crate) fn ended(&self, limit: usize, now: SystemTime) -> Vec<IssueKey> {
+        let mutes = Arc::clone(&self.lock().mutes);
+        let mut silenced = self.silenced();
+        let mut ended = Vec::new();
+        silenced.retain(|id, (end, issues)| {
+            let known = mutes.iter().find(|known| known.mute.id == *id);
+            let is_active = known.is_some_and(|known| known.mute.is_active(now));
+            if is_active {
+                return true;
+            }
+            if *end > now {
+                return false;
+            }
+            while ended.len() < limit
+                && let Some(issue) = issues.pop_first()
+            {
+                ended.push(issue);
+            }
+            !issues.is_empty()
+        });
+        ended
     }
 
     fn silenced(&self) -> MutexGuard<'_, Silenced> {

@@ -8,6 +8,7 @@ pub mod telemetry;
 
 mod pipeline;
 mod process;
+mod reload;
 mod settings;
 mod shutdown;
 mod spool_metrics;
@@ -24,7 +25,8 @@ pub mod spool {
 }
 
 pub use crate::config::{Config, Loaded, Problem, Sources};
-pub use crate::process::{App, Reload, StartError, Stopped};
+pub use crate::process::{App, StartError, Stopped};
+pub use crate::reload::Reload;
 pub use crate::settings::ReloadError;
 pub use crate::shutdown::{reload_signal, stop_signal};
 

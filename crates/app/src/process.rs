@@ -21,6 +21,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::Config;
 use crate::fallback::FallbackGauge;
 use crate::pipeline::Pipeline;
+use crate::reload::{Reload, obey};
 use crate::settings::Settings;
 use crate::spool_metrics::SpoolMetrics;
 use crate::watch::Watching;
@@ -40,15 +41,6 @@ pub struct App {
     spool: Option<Queue>,
     watching: Watching,
     asked: Option<mpsc::Receiver<Asked>>,
-}
-
-/// A configuration that is to be put in force, and who waits for what comes of it.
-#[derive(Debug)]
-pub struct Reload {
-    /// The configuration.
-    pub config: Config,
-    /// Who waits, if anyone does.
-    pub answer: Option<Asked>,
 }
 
 /// Why a process cannot start. Trying again helps once the address is free.
@@ -256,37 +248,6 @@ impl App {
         let _ = admin.await;
         Ok(Stopped { undelivered })
     }
-}
-
-/// Puts each new configuration in force. Never ends, also when no more can come.
-async fn obey(mut reloads: mpsc::Receiver<Reload>, mut settings: Settings, proxy: &proxy::Running) {
-    while let Some(Reload { config, answer }) = reloads.recv().await {
-        let applied = settings.apply(config, proxy);
-        match &applied {
-            Ok(changed) => {
-                let changed = changed.join(", ");
-                tracing::info!(changed, "configuration reloaded");
-            }
-            Err(error) => {
-                let error: &dyn std::error::Error = error;
-                tracing::warn!(
-                    error,
-                    "configuration not reloaded, the old one stays in force"
-                );
-            }
-        }
-        if let Some(answer) = answer {
-            // Who asked may have left.
-            let _ = answer.send(applied.map_err(|error| in_words(&error)));
-        }
-    }
-    std::future::pending().await
-}
-
-/// Says what failed, and each cause.
-fn in_words(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// Returns what the key of mute links is made of, should the state keep none yet.

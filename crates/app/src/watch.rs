@@ -175,17 +175,7 @@ impl Conditions {
         now: Instant,
         clock: SystemTime,
     ) -> Vec<NoticeKind> {
-        for outage in &sample.outages {
-            // What was there before the outage is not counted as its own.
-            let before = || (Condition::new(after, SETTLE), self.last.clone());
-            let sentries = &mut self.sentries;
-            let (condition, start) = sentries
-                .entry(outage.upstream.clone())
-                .or_insert_with(before);
-            if condition.is_over() {
-                *start = self.last.clone();
-            }
-        }
+        self.note_outages(sample, after);
         let mut notices = Vec::new();
         for (upstream, (condition, start)) in &mut self.sentries {
             condition.set_after(after);
@@ -213,6 +203,20 @@ impl Conditions {
             }));
         }
         notices
+    }
+
+    /// Remembers how everything stood before each outage: what was there before is not counted as its own.
+    fn note_outages(&mut self, sample: &Sample, after: Duration) {
+        for outage in &sample.outages {
+            let before = || (Condition::new(after, SETTLE), self.last.clone());
+            let sentries = &mut self.sentries;
+            let (condition, start) = sentries
+                .entry(outage.upstream.clone())
+                .or_insert_with(before);
+            if condition.is_over() {
+                *start = self.last.clone();
+            }
+        }
     }
 
     fn look_at_spool(&mut self, sample: &Sample, now: Instant) -> Option<NoticeKind> {

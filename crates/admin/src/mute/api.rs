@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use alert::StandingMute;
-use alert::mute::{Author, MuteError};
+use alert::mute::Author;
 use alert::rule::parse_duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use state::{IssueKey, Mute, Scope, Unavailable};
 
-use super::origin::Origin;
+use super::refusal::{Refusal, refuse_foreign};
 use crate::Admin;
 use crate::issues::time;
 
@@ -61,21 +60,6 @@ pub(super) enum Patterns {
     Several(Vec<String>),
 }
 
-/// Why a mute cannot be set or removed: `{"detail","hint"}`.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    status: StatusCode,
-    detail: String,
-    hint: &'static str,
-}
-
-#[derive(Serialize)]
-struct RefusalJson<'r> {
-    detail: &'r str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    hint: &'r str,
-}
-
 pub(super) async fn list(State(admin): State<Admin>) -> Result<Json<Vec<MuteJson>>, Refusal> {
     Ok(Json(mutes(&admin, SystemTime::now()).await?))
 }
@@ -104,11 +88,9 @@ pub(super) async fn remove(
     if admin.muting.mutes.unmute(&id).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
-    Err(Refusal {
-        status: StatusCode::NOT_FOUND,
-        detail: format!("there is no mute `{id}`"),
-        hint: "`sentry-notice mute list` or GET /api/mutes names them; those of the file go by editing the file",
-    })
+    let hint = "`sentry-notice mute list` or GET /api/mutes names them; those of the file go by editing the file";
+    let detail = format!("there is no mute `{id}`");
+    Err(Refusal::new(StatusCode::NOT_FOUND, detail, hint))
 }
 
 /// Returns the mutes in force: those set while the process ran, then those of the file.
@@ -201,18 +183,6 @@ fn limited(name: &str, text: String, most: usize) -> Result<String, Refusal> {
     Ok(text)
 }
 
-/// Refuses what a page of somebody else makes a browser send.
-pub(crate) fn refuse_foreign(admin: &Admin, headers: &HeaderMap) -> Result<(), Refusal> {
-    match Origin::of(headers, admin.muting.public_url().as_deref()) {
-        Origin::Unsaid | Origin::Own => Ok(()),
-        Origin::Hidden | Origin::Foreign => Err(Refusal {
-            status: StatusCode::FORBIDDEN,
-            detail: "the request comes from a page of another origin".to_owned(),
-            hint: "behind a proxy that changes `Host`, set `admin.public_url`",
-        }),
-    }
-}
-
 /// A form of somebody else's page cannot say that it is JSON.
 fn refuse_other_than_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let ty = headers.get(CONTENT_TYPE).and_then(|ty| ty.to_str().ok());
@@ -220,11 +190,12 @@ fn refuse_other_than_json(headers: &HeaderMap) -> Result<(), Refusal> {
     if ty.is_some_and(|ty| ty.eq_ignore_ascii_case("application/json")) {
         return Ok(());
     }
-    Err(Refusal {
-        status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        detail: "a mute is set by JSON".to_owned(),
-        hint: "say Content-Type: application/json",
-    })
+    let (detail, hint) = (
+        "a mute is set by JSON",
+        "say Content-Type: application/json",
+    );
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Refusal::new(status, detail.to_owned(), hint))
 }
 
 async fn shown(admin: &Admin, mute: &Mute) -> MuteJson {
@@ -293,52 +264,6 @@ impl Patterns {
             Self::One(pattern) => vec![pattern],
             Self::Several(patterns) => patterns,
         }
-    }
-}
-
-impl Refusal {
-    fn bad(detail: String, hint: &'static str) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            detail,
-            hint,
-        }
-    }
-}
-
-impl From<Unavailable> for Refusal {
-    fn from(error: Unavailable) -> Self {
-        Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            detail: error.to_string(),
-            hint: "try again later",
-        }
-    }
-}
-
-impl From<MuteError> for Refusal {
-    fn from(error: MuteError) -> Self {
-        let hint = match error {
-            MuteError::Unavailable(error) => return error.into(),
-            MuteError::NoCondition => "such as {\"title\":\"*timeout*\"}",
-            MuteError::UnknownKey(_) => {
-                "the keys of `match` in [[alert.route]]: project, environment, level, title, tag.NAME …"
-            }
-            MuteError::Pattern(_) => {
-                "a glob such as \"prod*\", \"/a regular expression/\", or either after \"!\""
-            }
-        };
-        Self::bad(error.to_string(), hint)
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let json = RefusalJson {
-            detail: &self.detail,
-            hint: self.hint,
-        };
-        (self.status, Json(json)).into_response()
     }
 }
 

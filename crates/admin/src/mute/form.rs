@@ -8,7 +8,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::api::{Refusal, Wanted, refuse_foreign, set};
+use super::api::{Wanted, set};
+use super::refusal::{Refusal, refuse_foreign};
 use crate::Admin;
 
 /// `issue=42:9f3c…&for=1h&comment=`

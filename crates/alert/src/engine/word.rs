@@ -130,24 +130,13 @@ impl<'a> Recalled<'a> {
             None => ("first", issue.first_seen),
             Some(said) => ("after", said),
         };
-        let quiet = now.duration_since(self.last_seen).ok();
         let alert = Alert {
             id: alert_id(issue.key, route, word, since),
             issue: issue.key,
             reason: speech.reason,
             links: config.links.of(subject.project, subject.event_id, None),
             subject,
-            counts: Counts {
-                events: issue.events,
-                events_since_said: self.events_since_said,
-                users: issue.users,
-                are_users_exact: issue.are_users_exact,
-                first_seen: issue.first_seen,
-                last_seen: self.last_seen,
-                last_said: after,
-                window: None,
-                quiet: quiet.filter(|_| speech.reason == Reason::Stopped),
-            },
+            counts: self.counts(speech.reason, now),
             route: route.path().to_vec(),
             // Neither good news nor what people had asked not to hear of wakes anybody.
             mention: Some(Mention::default()),
@@ -159,6 +148,22 @@ impl<'a> Recalled<'a> {
             robots: &route.robots,
             late_after: route.rule.digest,
             gather_until,
+        }
+    }
+
+    fn counts(&self, reason: Reason, now: SystemTime) -> Counts {
+        let issue = self.issue;
+        let quiet = now.duration_since(self.last_seen).ok();
+        Counts {
+            events: issue.events,
+            events_since_said: self.events_since_said,
+            users: issue.users,
+            are_users_exact: issue.are_users_exact,
+            first_seen: issue.first_seen,
+            last_seen: self.last_seen,
+            last_said: self.said.map(|said| said.at),
+            window: None,
+            quiet: quiet.filter(|_| reason == Reason::Stopped),
         }
     }
 }

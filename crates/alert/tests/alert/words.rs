@@ -7,7 +7,7 @@ use alert::{Config, Counted, Hold, Outcome, Reason, Rule, Threshold};
 use event::model::{Event, EventKind, Level, User};
 use state::{IssueHash, IssueKey, Window};
 
-use crate::stage::{Robot, Stage, config, minutes, seconds, wide_id};
+use crate::stage::{Robot, Stage, Told, config, minutes, seconds, wide_id};
 
 #[tokio::test(start_paused = true)]
 async fn speaks_at_first_sight_then_after_growing_silences() {
@@ -382,6 +382,67 @@ async fn what_went_on_while_it_was_muted_is_told_when_the_mute_ends() {
         matches!(again, Outcome::Held(Hold::RepeatWindow { .. })),
         "{again:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_mute_of_many_issues_stays_within_the_budget() {
+    let stage = Stage::new(Robot::default());
+    let author = Author {
+        by: "cli".to_owned(),
+        until: Some(stage.now() + Duration::from_secs(600)),
+        comment: String::new(),
+    };
+    let conditions = vec![("level".to_owned(), vec!["error".to_owned()])];
+    let mutes = stage.engine.mutes();
+    mutes
+        .mute_matching(conditions, author, stage.now())
+        .await
+        .unwrap();
+    for number in 0..60 {
+        stage.event(&format!("issue {number}")).await;
+    }
+
+    for _ in 0..200 {
+        seconds(10).await;
+        stage.engine.sweep(stage.now()).await;
+    }
+
+    let told = stage.robot().told();
+    assert_eq!(told.iter().map(Told::alerts).sum::<u64>(), 60);
+    assert!(
+        told.len() <= 36 && crate::budget::fits(&told, 18),
+        "{}",
+        told.len()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_quiet_while_muted_is_not_told_at_the_end() {
+    let rule = Rule {
+        quiet_after: Some(Duration::from_secs(300)),
+        ..Rule::default()
+    };
+    let stage = Stage::with(Robot::default(), config(rule));
+    // The second one is held by the silence after the first, and told by nobody.
+    stage.event("a").await;
+    seconds(1).await;
+    stage.event("a").await;
+    let author = Author {
+        by: "page".to_owned(),
+        until: Some(stage.now() + Duration::from_secs(600)),
+        comment: String::new(),
+    };
+    let issue = IssueKey::new(42, IssueHash::of("a"));
+    let mutes = stage.engine.mutes();
+    mutes.mute_issue(issue, author, stage.now()).await.unwrap();
+
+    for _ in 0..70 {
+        seconds(10).await;
+        stage.engine.sweep(stage.now()).await;
+    }
+
+    let reasons = stage.robot().reasons();
+    assert_eq!(reasons, [(0, Reason::FirstSeen), (10, Reason::Stopped)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,34 +15,24 @@ impl Language {
 
     fn in_chinese(self, kind: &NoticeKind) -> (String, Vec<String>) {
         match kind {
-            NoticeKind::SentryDown {
-                waiting,
-                upstream,
-                lost,
-                ..
-            } => (
+            NoticeKind::SentryDown { waiting, .. } => (
                 "Sentry 无法访问".to_owned(),
-                lines([
-                    address(upstream),
-                    some(format!(
-                        "已暂存 {waiting} 个请求, Sentry 恢复后会自动补发。告警照常发送。"
-                    )),
-                    self.lost(*lost),
-                ]),
+                self.around_sentry(
+                    kind,
+                    format!("已暂存 {waiting} 个请求, Sentry 恢复后会自动补发。告警照常发送。"),
+                ),
             ),
             NoticeKind::SentryBack {
                 lasted,
                 waited,
                 delivered,
-                upstream,
-                lost,
+                ..
             } => (
                 format!("Sentry 已恢复, 中断 {}", self.duration(*lasted)),
-                lines([
-                    address(upstream),
-                    some(format!("共暂存 {waited} 个请求, 已补发 {delivered} 个。")),
-                    self.lost(*lost),
-                ]),
+                self.around_sentry(
+                    kind,
+                    format!("共暂存 {waited} 个请求, 已补发 {delivered} 个。"),
+                ),
             ),
             NoticeKind::RobotBroken {
                 robot,
@@ -86,36 +76,26 @@ impl Language {
 
     fn in_english(self, kind: &NoticeKind) -> (String, Vec<String>) {
         match kind {
-            NoticeKind::SentryDown {
-                waiting,
-                upstream,
-                lost,
-                ..
-            } => (
+            NoticeKind::SentryDown { waiting, .. } => (
                 "Sentry cannot be reached".to_owned(),
-                lines([
-                    address(upstream),
-                    some(format!(
+                self.around_sentry(
+                    kind,
+                    format!(
                         "{waiting} requests wait and will be delivered once it is back. Alerts go on."
-                    )),
-                    self.lost(*lost),
-                ]),
+                    ),
+                ),
             ),
             NoticeKind::SentryBack {
                 lasted,
                 waited,
                 delivered,
-                upstream,
-                lost,
+                ..
             } => (
                 format!("Sentry is back after {}", self.duration(*lasted)),
-                lines([
-                    address(upstream),
-                    some(format!(
-                        "{waited} requests waited, {delivered} of them are delivered."
-                    )),
-                    self.lost(*lost),
-                ]),
+                self.around_sentry(
+                    kind,
+                    format!("{waited} requests waited, {delivered} of them are delivered."),
+                ),
             ),
             NoticeKind::RobotBroken {
                 robot,
@@ -160,22 +140,20 @@ impl Language {
 }
 
 impl Language {
-    /// Says how many requests were lost, if any were.
-    fn lost(self, lost: u64) -> Option<String> {
-        let text = match self {
+    /// Puts which Sentry it is before a line about its requests, and how many were lost after it.
+    fn around_sentry(self, kind: &NoticeKind, requests: String) -> Vec<String> {
+        let (NoticeKind::SentryDown { upstream, lost, .. }
+        | NoticeKind::SentryBack { upstream, lost, .. }) = kind
+        else {
+            return vec![requests];
+        };
+        let lost = (*lost > 0).then(|| match self {
             Self::ZhCn => format!("{lost} 个请求已丢失: 未启用暂存, 或暂存空间已满。"),
             Self::En => format!("Lost requests: {lost}. There is no spool, or it is full."),
-        };
-        (lost > 0).then_some(text)
+        });
+        let lines = [address(upstream), Some(requests), lost];
+        lines.into_iter().flatten().collect()
     }
-}
-
-fn lines<const N: usize>(lines: [Option<String>; N]) -> Vec<String> {
-    lines.into_iter().flatten().collect()
-}
-
-fn some(line: String) -> Option<String> {
-    Some(line)
 }
 
 /// `sentry.example.com`: with its scheme, a card would make it unfit to be a link.

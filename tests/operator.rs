@@ -61,7 +61,7 @@ async fn cards_link_nowhere_when_nobody_said_where_these_pages_are() {
 async fn tells_that_sentry_is_away_and_that_it_is_back() {
     let directory = tempfile::tempdir().unwrap();
     let stage = Stage::start(&format!(
-        "[alert]\nrobot = \"\"\n[self]\nrobot = \"oncall\"\noutage_after = \"1s\"\n[spool]\ndir = \"{}\"\n",
+        "[alert]\nrobot = \"\"\n[self]\nrobot = \"oncall\"\noutage_after = \"3s\"\n[spool]\ndir = \"{}\"\n",
         directory.path().join("spool").display()
     ))
     .await;
@@ -90,7 +90,7 @@ async fn tells_that_sentry_is_away_and_that_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tells_what_is_lost_where_there_is_no_spool() {
-    let settings = "[alert]\nrobot = \"\"\n[self]\nrobot = \"oncall\"\noutage_after = \"1s\"\n";
+    let settings = "[alert]\nrobot = \"\"\n[self]\nrobot = \"oncall\"\noutage_after = \"3s\"\n";
     let stage = Stage::start(settings).await;
     stage.sentry.listen(Listening::Refusing).await.unwrap();
 

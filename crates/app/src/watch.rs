@@ -4,7 +4,7 @@
 
 mod condition;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -138,8 +138,8 @@ struct Conditions {
     spool: Condition,
     is_nearly_full: bool,
     state: Condition,
-    /// The look before.
-    last: Sample,
+    /// The looks of the last minute, oldest first.
+    past: VecDeque<(Instant, Sample)>,
 }
 
 impl Conditions {
@@ -149,7 +149,7 @@ impl Conditions {
             spool: Condition::new(Duration::ZERO, Duration::ZERO),
             is_nearly_full: false,
             state: Condition::new(STATE_AFTER, SETTLE),
-            last: Sample::default(),
+            past: VecDeque::new(),
         }
     }
 
@@ -164,7 +164,10 @@ impl Conditions {
         let mut notices = self.look_at_sentries(sample, outage_after, now, clock);
         notices.extend(self.look_at_spool(sample, now));
         notices.extend(self.look_at_state(sample, now));
-        self.last = sample.clone();
+        self.past.push_back((now, sample.clone()));
+        if self.past.len() > REMEMBERED {
+            self.past.pop_front();
+        }
         notices
     }
 
@@ -205,16 +208,20 @@ impl Conditions {
         notices
     }
 
-    /// Remembers how everything stood before each outage: what was there before is not counted as its own.
+    /// Remembers how everything stood before each outage: what was there before is not counted as its own. It began with the
+    /// first request that failed, which is noticed some failures later.
     fn note_outages(&mut self, sample: &Sample, after: Duration) {
         for outage in &sample.outages {
-            let before = || (Condition::new(after, SETTLE), self.last.clone());
-            let sentries = &mut self.sentries;
-            let (condition, start) = sentries
-                .entry(outage.upstream.clone())
-                .or_insert_with(before);
+            let earlier = self.past.iter().rev().find(|(at, _)| *at < outage.since);
+            // Where not all is remembered that was seen, the oldest is nearest.
+            let oldest = self.past.front().filter(|_| self.past.len() == REMEMBERED);
+            let earlier = earlier.or(oldest);
+            let before = earlier.map(|(_, sample)| sample.clone());
+            let known = self.sentries.entry(outage.upstream.clone());
+            let fresh = || (Condition::new(after, SETTLE), Sample::default());
+            let (condition, start) = known.or_insert_with(fresh);
             if condition.is_over() {
-                *start = self.last.clone();
+                *start = before.unwrap_or_default();
             }
         }
     }
@@ -284,6 +291,9 @@ fn subject(kind: &NoticeKind) -> &str {
 
 /// How often to look.
 const TURN: Duration = Duration::from_millis(500);
+
+/// Looks that are remembered.
+const REMEMBERED: usize = 120;
 
 /// How long Sentry, or the state, must be back to be back.
 const SETTLE: Duration = Duration::from_secs(5);

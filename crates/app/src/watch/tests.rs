@@ -38,6 +38,31 @@ fn tells_of_an_outage_and_of_its_end_with_what_waited() {
 }
 
 #[test]
+fn what_was_lost_before_the_outage_was_noticed_counts() {
+    let mut line = Line::new();
+    line.sample.lost = 7;
+    line.run(10);
+    let since = line.now();
+    // Two requests fail, seconds apart, before it is known to be one.
+    for lost in [8, 9] {
+        line.run(1);
+        line.sample.lost = lost;
+        line.run(1);
+    }
+    line.sample.outages.push(Outage {
+        upstream: SENTRY.to_owned(),
+        since,
+    });
+    line.sample.lost = 10;
+    line.run(70);
+
+    let NoticeKind::SentryDown { lost, .. } = &line.told[0].1 else {
+        panic!("{:?}", line.told);
+    };
+    assert_eq!(*lost, 3);
+}
+
+#[test]
 fn an_end_is_told_within_a_minute_though_much_still_waits() {
     let mut line = Line::new();
     line.down();

@@ -69,6 +69,7 @@ fn bytes_an_issue() -> String {
                 event_id: Some(hash(number + (1 << 50)).0),
                 user: Some(&user),
                 release: Some("shop-api@2.3.1"),
+                environment: None,
                 title: &title,
                 level: 4,
                 routes: &[Watch {
@@ -164,6 +165,7 @@ fn pure(budget: Duration) -> f64 {
         event_id: None,
         user: None,
         release: None,
+        environment: None,
         title: "",
         level: 4,
         routes: &[watch],

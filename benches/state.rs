@@ -200,6 +200,7 @@ fn sighting<'a>(hashes: &'a [IssueHash], number: u64) -> Sighting<'a> {
         event_id: Some(hash(number ^ (1 << 63)).0),
         user: None,
         release: Some("shop@1.2.3"),
+        environment: None,
         title: "ZeroDivisionError: division by zero in checkout of a cart with 3 items",
         level: 4,
         routes: &[WATCH],

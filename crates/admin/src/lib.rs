@@ -256,6 +256,7 @@ pub(crate) mod tests {
             event_id: None,
             user: None,
             release: None,
+            environment: None,
             title,
             level: 4,
             routes: &[],

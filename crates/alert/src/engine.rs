@@ -18,7 +18,7 @@ use crate::alert::{Alert, Counts, Subject};
 use crate::decide::{Decision, Hold, Known, Reason, decide, decide_quiet, decide_unmuted};
 use crate::mute::{Keyring, Mutes};
 use crate::route::Route;
-use crate::{Config, Outbox, Outcome};
+use crate::{Activity, Config, Outbox, Outcome};
 
 pub use self::word::window_of;
 
@@ -31,6 +31,7 @@ pub struct Engine {
     mutes: Mutes,
     keyring: Option<Keyring>,
     breaker: Arc<Breaker>,
+    activity: Activity,
 }
 
 /// One event, where it came from and what it belongs to.
@@ -55,6 +56,7 @@ impl Engine {
             mutes: Mutes::new(Arc::clone(&store)),
             keyring: None,
             breaker: Arc::default(),
+            activity: Activity::default(),
             config,
             store,
             outbox,
@@ -67,6 +69,11 @@ impl Engine {
             keyring: Some(keyring),
             ..self
         }
+    }
+
+    /// Returns a view of what happened to issues lately.
+    pub fn activity(&self) -> Activity {
+        self.activity.clone()
     }
 
     /// Returns the mutes that this engine obeys.
@@ -146,7 +153,9 @@ impl Engine {
             let became = self.obey(&word, decision, now).await?;
             outcome = Some(Outcome::louder(outcome, became));
         }
-        Ok(outcome.unwrap_or(Outcome::NoRobot))
+        let outcome = outcome.unwrap_or(Outcome::NoRobot);
+        self.activity.note(seen.issue, &outcome, now);
+        Ok(outcome)
     }
 
     async fn observe(
@@ -165,6 +174,7 @@ impl Engine {
             event_id: sight.event.id.map(|id| id.0),
             user: user.map(AsRef::as_ref),
             release: sight.event.release.as_deref(),
+            environment: sight.event.environment.as_deref(),
             title: &sight.group.title,
             level: sight.event.level as u8,
             routes: &watches,

@@ -6,6 +6,7 @@
 //! a robot must be able to do.
 
 pub mod active;
+pub mod activity;
 pub mod alert;
 pub mod config;
 pub mod decide;
@@ -23,6 +24,7 @@ pub mod rule;
 mod stored;
 
 pub use crate::active::Active;
+pub use crate::activity::{Activity, Trace};
 pub use crate::alert::{Alert, Cause, Counts, Links, Location, Person, Subject, WindowCount};
 pub use crate::config::{Config, Kind, Links as LinkConfig};
 pub use crate::decide::{Decision, Hold, Reason, decide};
@@ -33,7 +35,7 @@ pub use crate::message::{Digest, Message, Notice, NoticeKind};
 pub use crate::metrics::Metrics;
 pub use crate::mute::{Key, Keyring, Mutes, StandingMute};
 pub use crate::notifier::{Channel, Failure, Notifier, Retry};
-pub use crate::outbox::{Clock, Deliveries, Health, Journal, Outbox, RobotHealth};
+pub use crate::outbox::{Clock, Deliveries, Health, Journal, Outbox, RobotHealth, Sent};
 pub use crate::outcome::Outcome;
 pub use crate::route::{Route, Routes};
 pub use crate::rule::{Counted, Rule, Threshold};

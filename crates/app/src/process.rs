@@ -220,7 +220,7 @@ impl App {
         let store = Arc::clone(&self.admin.store);
         let expiry = tokio::spawn(expire(store, self.metrics, self.retention));
         let sweeping = tokio::spawn(sweep(self.engine));
-        let watching = tokio::spawn(self.watching.run(proxy.outages()));
+        let watching = tokio::spawn(self.watching.run(proxy.outlook()));
         let admin = spawn_admin(self.admin_listener, self.admin, ended);
         let mut pipeline = tokio::spawn(self.pipeline.run(self.captures));
         ready.set(true);

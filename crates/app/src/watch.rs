@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use alert::{Notice, NoticeKind, Outbox};
-use proxy::{Outage, Outages};
+use proxy::{Outage, Outlook};
 use spool::{Counts, Queue};
 use state::{Store, Take, Unavailable};
 use tokio::sync::watch;
@@ -29,7 +29,7 @@ pub(crate) struct Watching {
 
 impl Watching {
     /// Looks and speaks until it is aborted.
-    pub(crate) async fn run(self, outages: Outages) {
+    pub(crate) async fn run(self, outlook: Outlook) {
         let mut conditions = Conditions::new();
         let mut unsaid = Vec::new();
         let mut turns = tokio::time::interval(TURN);
@@ -38,7 +38,7 @@ impl Watching {
             turns.tick().await;
             let (now, clock) = (Instant::now(), SystemTime::now());
             let after = *self.outage_after.borrow();
-            for kind in conditions.look(&self.sample(&outages), after, now, clock) {
+            for kind in conditions.look(&self.sample(&outlook), after, now, clock) {
                 tracing::info!(notice = kind.as_str(), "noticed");
                 unsaid.push(Unsaid { kind, at: clock });
             }
@@ -46,10 +46,10 @@ impl Watching {
         }
     }
 
-    fn sample(&self, outages: &Outages) -> Sample {
+    fn sample(&self, outlook: &Outlook) -> Sample {
         let spool = self.spool.as_ref();
         Sample {
-            outages: outages.now(),
+            outages: outlook.outages(),
             spool: spool.map(|(queue, size)| (queue.counts(), *size)),
             lost: self.metrics.lost(),
             trouble: self.store.trouble().map(|trouble| trouble.since),

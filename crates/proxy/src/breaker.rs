@@ -60,7 +60,7 @@ impl Breaker {
         self.lock().next_try.filter(|next_try| *next_try > now)
     }
 
-    /// Returns since when the breaker has been open; `None` while it is closed.
+    /// Returns since when it has been open, counted from the first failure; `None` while it is closed.
     pub(crate) fn open_since(&self) -> Option<Instant> {
         if !self.is_troubled.load(Ordering::Relaxed) {
             return None;
@@ -127,8 +127,8 @@ mod tests {
             (None, None)
         );
         assert!(breaker.allows(start));
-        assert_eq!(breaker.open_since(), None);
 
+        assert_eq!(breaker.open_since(), None);
         assert_eq!(breaker.failed(start, 1.0), Some(Change::Opened));
         assert_eq!(breaker.open_since(), Some(start));
         let mut now = start;
@@ -166,8 +166,8 @@ mod tests {
             Some(Change::Closed(Duration::from_secs(9)))
         );
 
-        assert!(breaker.allows(later));
         assert_eq!(breaker.open_since(), None);
+        assert!(breaker.allows(later));
         assert_eq!(breaker.succeeded(later), None);
         assert_eq!(breaker.failed(later, 0.0), None);
     }

@@ -39,6 +39,6 @@ mod worker;
 
 pub use config::Config;
 pub use error::{BindError, ReloadError};
-pub use metrics::Metrics;
-pub use server::{Outage, Outages, Proxy, Running};
+pub use metrics::{Metrics, Totals};
+pub use server::{Outage, Outlook, Proxy, Running, UpstreamState};
 pub use tap::{Captured, Captures, Tap, Verdict, channel};

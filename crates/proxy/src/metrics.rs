@@ -9,7 +9,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use self::histogram::Histogram;
+use self::histogram::{BOUNDS_MICROS, Histogram};
 use crate::answer::Refusal;
 use crate::keep::Settled;
 use crate::route::{ENDPOINT_LABELS, EndpointLabel};
@@ -26,6 +26,23 @@ pub struct Metrics {
     tee_dropped_family: Family<DroppedLabels, Counter>,
     replayed: [Counter; Settled::ALL.len()],
     replayed_family: Family<ReplayedLabels, Counter>,
+}
+
+/// The numbers of one moment; they only grow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Requests that Sentry answered, whatever it said.
+    pub answered: u64,
+    /// Requests that went into the spool.
+    pub spooled: u64,
+    /// Requests that Sentry did not answer and that could not be kept.
+    pub lost: u64,
+    /// Requests that we refused ourselves.
+    pub refused: u64,
+    /// Our answers by how long they took: as many as [`Totals::bounds`], and one for all that took longer.
+    pub answers_by_time: Vec<u64>,
+    /// Sentry's answers by how long they took.
+    pub upstream_by_time: Vec<u64>,
 }
 
 /// What became of a request: exactly one of these is counted for each.
@@ -122,6 +139,21 @@ impl Metrics {
         counts.sum()
     }
 
+    /// Returns the numbers of this moment, all endpoints together.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            answers_by_time: self.request_duration.counts().to_vec(),
+            upstream_by_time: self.upstream_duration.counts().to_vec(),
+            ..Totals::default()
+        };
+        for counters in &self.requests {
+            for (index, counter) in counters.iter().enumerate() {
+                *totals.slot(index) += counter.get();
+            }
+        }
+        totals
+    }
+
     pub(crate) fn request(&self, endpoint: EndpointLabel, outcome: Outcome, took: Duration) {
         self.requests[endpoint.index()][outcome_index(outcome)].inc();
         self.request_duration.observe(took);
@@ -142,6 +174,24 @@ impl Metrics {
 
     pub(crate) fn tee_dropped(&self, dropped: Dropped) {
         self.tee_dropped[dropped as usize].inc();
+    }
+}
+
+impl Totals {
+    /// Returns the upper bound of each bucket of durations, smallest first.
+    pub fn bounds() -> impl Iterator<Item = Duration> {
+        BOUNDS_MICROS.into_iter().map(Duration::from_micros)
+    }
+
+    fn slot(&mut self, outcome: usize) -> &mut u64 {
+        match Verdict::ALL.get(outcome) {
+            None => &mut self.refused,
+            Some(Verdict::Spooled) => &mut self.spooled,
+            Some(Verdict::Unreachable) => &mut self.lost,
+            Some(Verdict::Accepted | Verdict::Limited | Verdict::Rejected(_) | Verdict::Failed) => {
+                &mut self.answered
+            }
+        }
     }
 }
 

@@ -30,7 +30,7 @@ use crate::worker::Worker;
 /// A proxy that owns its listening sockets but does not serve yet.
 #[derive(Debug)]
 pub struct Proxy {
-    plan: Arc<Plan>,
+    commands: watch::Sender<Command>,
     address: SocketAddr,
     listeners: Vec<std::net::TcpListener>,
     tap: Tap,
@@ -46,31 +46,30 @@ pub struct Running {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// A view of the upstreams that do not answer. Cheap to clone.
+/// A view of every Sentry that requests go to. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Outages(watch::Receiver<Command>);
+pub struct Outlook(watch::Receiver<Command>);
 
-/// An upstream that does not answer: the last requests failed, and it is asked now and then.
+/// What is known of one Sentry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamState {
+    /// Its address.
+    pub origin: String,
+    /// The projects that live there; none for the one where all others live.
+    pub projects: Vec<event::ProjectId>,
+    /// Since when it has not answered; `None` while it does. Requests are tried now and then meanwhile, the others kept.
+    pub down_since: Option<Instant>,
+    /// Whether its answers take longer than clients are let wait.
+    pub is_late: bool,
+}
+
+/// A Sentry that does not answer: the last requests failed, and it is asked now and then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outage {
     /// Its address in the configuration.
     pub upstream: String,
     /// When the first of these requests failed.
     pub since: Instant,
-}
-
-impl Outages {
-    /// Returns the upstreams that do not answer now.
-    pub fn now(&self) -> Vec<Outage> {
-        let plan = Arc::clone(&self.0.borrow().plan);
-        let outages = plan.connectors.iter().filter_map(|connector| {
-            Some(Outage {
-                since: connector.breaker().open_since()?,
-                upstream: connector.origin().to_string(),
-            })
-        });
-        outages.collect()
-    }
 }
 
 /// What the threads are told; they look at the latest only.
@@ -103,7 +102,7 @@ impl Proxy {
             source,
         })?;
         Ok(Proxy {
-            plan,
+            commands: watch::Sender::new(Command { plan, grace: None }),
             address,
             listeners,
             tap,
@@ -123,15 +122,17 @@ impl Proxy {
         self.address
     }
 
+    /// Returns a view of the upstreams, which goes along with every reload.
+    pub fn outlook(&self) -> Outlook {
+        Outlook(self.commands.subscribe())
+    }
+
     /// Starts the forwarding threads.
     ///
     /// # Errors
     /// When the operating system gives no more threads or descriptors.
     pub fn start(self) -> Result<Running, BindError> {
-        let (sender, commands) = watch::channel(Command {
-            plan: self.plan,
-            grace: None,
-        });
+        let (sender, commands) = (self.commands.clone(), self.commands.subscribe());
         let (ready, built) = std::sync::mpsc::channel();
         // Nobody accepts before everybody is ready: a crowd at the door would take the descriptors that the others need.
         let door = Arc::new(Mutex::new(()));
@@ -182,8 +183,8 @@ impl Running {
     }
 
     /// Returns a view of the upstreams that do not answer.
-    pub fn outages(&self) -> Outages {
-        Outages(self.commands.subscribe())
+    pub fn outlook(&self) -> Outlook {
+        Outlook(self.commands.subscribe())
     }
 
     /// Serves from now on as another configuration says, certificates read anew; requests in flight end as they began.
@@ -218,6 +219,36 @@ impl Running {
         if joined.await.is_err() {
             tracing::error!("cannot wait for the forwarding threads");
         }
+    }
+}
+
+impl Outlook {
+    /// Returns the upstreams that do not answer now.
+    pub fn outages(&self) -> Vec<Outage> {
+        let down = self.upstreams().into_iter().filter_map(|upstream| {
+            Some(Outage {
+                since: upstream.down_since?,
+                upstream: upstream.origin,
+            })
+        });
+        down.collect()
+    }
+
+    /// Returns the state of each upstream, the default one first.
+    pub fn upstreams(&self) -> Vec<UpstreamState> {
+        let plan = Arc::clone(&self.0.borrow().plan);
+        let routes = plan.config.upstream.routes.iter();
+        let projects =
+            std::iter::once(Vec::new()).chain(routes.map(|route| route.projects.clone()));
+        let connectors = plan.connectors.iter().zip(projects);
+        connectors
+            .map(|(connector, projects)| UpstreamState {
+                origin: connector.origin().to_string(),
+                projects,
+                down_since: connector.breaker().open_since(),
+                is_late: connector.lateness().is_usual(),
+            })
+            .collect()
     }
 }
 

@@ -226,6 +226,13 @@ impl Index {
         self.refused
     }
 
+    /// Returns the age the spool had when the oldest of the requests that wait came in.
+    pub(crate) fn oldest_waiting(&self) -> Option<u32> {
+        let (_, sequence) = self.lanes.oldest(|_| true)?;
+        let (_, segment) = self.segments.range(..=sequence).next_back()?;
+        Some(segment.slots[segment.find(sequence)?].age)
+    }
+
     /// Returns the sequence numbers of the requests that Sentry refused.
     pub(crate) fn refused_requests(&self) -> Vec<u64> {
         let segments = self.segments.values();

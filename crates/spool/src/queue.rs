@@ -5,12 +5,13 @@ use std::io;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::age::Now;
+use crate::age::{AgeClock, Now};
 use crate::batch::Entry;
 use crate::body::Draft;
 use crate::chance::Chance;
@@ -52,6 +53,7 @@ pub enum Body {
 #[derive(Debug)]
 struct Inner {
     shared: Arc<Shared>,
+    clock: AgeClock,
     jobs: mpsc::Sender<Job>,
     notes: mpsc::Sender<Note>,
     /// Memory that requests on their way to the disk may take, in KiB.
@@ -105,6 +107,7 @@ impl Queue {
         Ok(Queue {
             inner: Arc::new(Inner {
                 shared,
+                clock: recovered.clock,
                 jobs,
                 notes,
                 memory: Arc::new(Semaphore::new(MEMORY)),
@@ -180,6 +183,14 @@ impl Queue {
             refused: index.refused(),
             ..self.inner.shared.counters.read()
         }
+    }
+
+    /// Returns for how long the oldest of the requests that wait has been in the spool, in whole seconds; `None` when none
+    /// waits.
+    pub fn oldest_waits_for(&self) -> Option<Duration> {
+        let came_in = self.inner.shared.index().oldest_waiting()?;
+        let age = self.inner.clock.age(Now::read().instant);
+        Some(Duration::from_secs(age.saturating_sub(u64::from(came_in))))
     }
 
     /// Returns how many requests there are of each project, refused ones included.

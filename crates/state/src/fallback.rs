@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use self::alone::{Debt, Replica};
 use crate::redis::{Beat, Counted, is_late};
 use crate::{
-    Claim, Expired, Gathered, Issue, IssueKey, Mute, Parcel, Pending, Quiet, Redis, Report,
-    RouteKey, Seen, Settlement, Sighting, Store, Take, Trouble, Unavailable,
+    Claim, Cursor, Expired, Found, Gathered, Issue, IssueKey, Mute, Parcel, Pending, Quiet, Redis,
+    Report, RouteKey, Search, Seen, Settlement, Sighting, Store, Take, Trouble, Unavailable,
 };
 
 /// A store shared by replicas that does without it for a while.
@@ -240,6 +240,10 @@ impl Store for Fallback {
         replica.take_alone(bucket, per_minute, now).await
     }
 
+    async fn spent(&self, bucket: &str, now: SystemTime) -> Result<u32, Unavailable> {
+        shared_or_local!(self.spent(bucket, now))
+    }
+
     async fn close(
         &self,
         bucket: &str,
@@ -306,6 +310,15 @@ impl Store for Fallback {
 
     async fn recent(&self, limit: usize) -> Result<Vec<Issue>, Unavailable> {
         shared_or_local!(self.recent(limit))
+    }
+
+    async fn search(
+        &self,
+        search: &Search,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Found, Unavailable> {
+        shared_or_local!(self.search(search, after, limit))
     }
 
     async fn issue(&self, key: &IssueKey) -> Result<Option<Issue>, Unavailable> {

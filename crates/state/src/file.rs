@@ -15,8 +15,9 @@ use async_trait::async_trait;
 
 use self::saver::Saver;
 use crate::{
-    Claim, Expired, Gathered, Issue, IssueKey, Memory, Mute, OpenError, Parcel, Pending, Quiet,
-    Report, RouteKey, Seen, Settlement, Sighting, Store, Take, Trouble, Unavailable,
+    Claim, Cursor, Expired, Found, Gathered, Issue, IssueKey, Memory, Mute, OpenError, Parcel,
+    Pending, Quiet, Report, RouteKey, Search, Seen, Settlement, Sighting, Store, Take, Trouble,
+    Unavailable,
 };
 
 /// A store in memory that a file follows; one process at a time.
@@ -155,6 +156,10 @@ impl Store for File {
         Ok(taken)
     }
 
+    async fn spent(&self, bucket: &str, now: SystemTime) -> Result<u32, Unavailable> {
+        self.memory.spent(bucket, now).await
+    }
+
     async fn close(
         &self,
         bucket: &str,
@@ -192,6 +197,15 @@ impl Store for File {
 
     async fn recent(&self, limit: usize) -> Result<Vec<Issue>, Unavailable> {
         self.memory.recent(limit).await
+    }
+
+    async fn search(
+        &self,
+        search: &Search,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Found, Unavailable> {
+        self.memory.search(search, after, limit).await
     }
 
     async fn issue(&self, key: &IssueKey) -> Result<Option<Issue>, Unavailable> {

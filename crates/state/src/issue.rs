@@ -36,6 +36,8 @@ pub struct Sighting<'a> {
     pub user: Option<&'a str>,
     /// The release of the reporting program.
     pub release: Option<&'a str>,
+    /// Where it happened, kept for lists: the first [`Issue::ENVIRONMENT`] bytes.
+    pub environment: Option<&'a str>,
     /// The issue's title, kept for lists: the first [`Issue::TITLE`] bytes.
     pub title: &'a str,
     /// How bad it is, as the caller numbers levels; kept for lists.
@@ -130,6 +132,8 @@ pub struct Issue {
     pub key: IssueKey,
     /// The title of its newest event.
     pub title: String,
+    /// The environment of its newest event; empty when that named none.
+    pub environment: String,
     /// How bad its newest event is, as the caller numbers levels.
     pub level: u8,
     /// The id of its newest event that had one.
@@ -229,6 +233,9 @@ impl Seen {
 impl Issue {
     /// Bytes kept of a title.
     pub const TITLE: usize = 200;
+
+    /// Bytes kept of an environment; Sentry takes 64 characters.
+    pub const ENVIRONMENT: usize = 64;
 
     /// How many issues every backend keeps; then the ones longest unseen go first.
     pub const KEPT: usize = 200_000;

@@ -15,6 +15,7 @@ pub mod open;
 pub mod outbox;
 pub mod redis;
 pub mod robot;
+pub mod search;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -24,8 +25,8 @@ use async_trait::async_trait;
 pub use crate::fallback::Fallback;
 pub use crate::file::File;
 pub use crate::issue::{
-    Expired, Issue, IssueHash, IssueKey, IssueRoute, Quiet, RouteKey, RouteSeen, Said, Seen,
-    Sighting, Watch, Window,
+    Expired, Issue, IssueHash, IssueKey, IssueRoute, NoIssueKey, Quiet, RouteKey, RouteSeen, Said,
+    Seen, Sighting, Watch, Window,
 };
 pub use crate::memory::Memory;
 pub use crate::mute::{Mute, Scope};
@@ -35,6 +36,7 @@ pub use crate::outbox::{
 };
 pub use crate::redis::{Redis, RedisConfig};
 pub use crate::robot::{Report, Take};
+pub use crate::search::{Cursor, Found, Search};
 
 /// What we have seen and said.
 ///
@@ -185,6 +187,13 @@ pub trait Store: Send + Sync {
         now: SystemTime,
     ) -> Result<Take, Unavailable>;
 
+    /// Returns how many messages were taken out of a bucket in the 60 seconds before `now`. For people who look: whoever
+    /// wants to send asks [`take`](Self::take).
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn spent(&self, bucket: &str, now: SystemTime) -> Result<u32, Unavailable>;
+
     /// Closes a bucket until a moment: [`take`](Self::take) grants nothing before it. A later moment wins over an earlier
     /// one, and a moment that has passed opens it.
     ///
@@ -232,6 +241,20 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the backend cannot be reached; trying again helps later.
     async fn recent(&self, limit: usize) -> Result<Vec<Issue>, Unavailable>;
+
+    /// Returns at most `limit` issues of a search, last seen first, beginning `after` the place where a former call ended.
+    ///
+    /// Looks at no more than some [`Found::LOOKED_AT`] issues, so it may find fewer though more follow: then
+    /// [`Found::next`] tells where. An issue that is seen again between two calls may be found by neither or by both.
+    ///
+    /// # Errors
+    /// When the backend cannot be reached; trying again helps later.
+    async fn search(
+        &self,
+        search: &Search,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Found, Unavailable>;
 
     /// Returns one issue by its key; `None` when it is not known, or no more.
     ///

@@ -28,13 +28,13 @@ use self::issues::Issues;
 pub(crate) use self::issues::release_hash;
 pub(crate) use self::persist::{Kept, Known};
 use self::queues::Queues;
-pub(crate) use self::record::cut;
+pub(crate) use self::record::{cut, cut_environment};
 pub(crate) use self::shadow::CLAIMED;
 pub(crate) use self::unsaved::Batch;
 use self::unsaved::{Marks, Row};
 use crate::{
-    Claim, End, Expired, Gathered, Issue, IssueKey, Mute, Parcel, Pending, Quiet, Report, RouteKey,
-    Seen, Settlement, Sighting, Store, Take, Unavailable, mute,
+    Claim, Cursor, End, Expired, Found, Gathered, Issue, IssueKey, Mute, Parcel, Pending, Quiet,
+    Report, RouteKey, Search, Seen, Settlement, Sighting, Store, Take, Unavailable, mute,
 };
 
 /// A store in memory; one process, gone at exit.
@@ -207,6 +207,12 @@ impl Store for Memory {
         Ok(taken)
     }
 
+    async fn spent(&self, bucket: &str, now: SystemTime) -> Result<u32, Unavailable> {
+        let inner = self.lock();
+        let budget = inner.budgets.get(bucket);
+        Ok(budget.map_or(0, |budget| budget.spent(millis(now))))
+    }
+
     async fn close(
         &self,
         bucket: &str,
@@ -257,6 +263,15 @@ impl Store for Memory {
 
     async fn recent(&self, limit: usize) -> Result<Vec<Issue>, Unavailable> {
         Ok(self.lock().recent(limit))
+    }
+
+    async fn search(
+        &self,
+        search: &Search,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Found, Unavailable> {
+        Ok(self.lock().search(search, after, limit))
     }
 
     async fn issue(&self, key: &IssueKey) -> Result<Option<Issue>, Unavailable> {
@@ -347,6 +362,13 @@ impl Inner {
     fn recent(&self, limit: usize) -> Vec<Issue> {
         let issues = self.issues.recent(limit);
         issues.map(|issue| self.with_claims(issue)).collect()
+    }
+
+    fn search(&self, search: &Search, after: Option<Cursor>, limit: usize) -> Found {
+        let mut found = self.issues.search(search, after, limit);
+        let issues = found.issues.into_iter();
+        found.issues = issues.map(|issue| self.with_claims(issue)).collect();
+        found
     }
 
     fn issue(&self, key: &IssueKey) -> Option<Issue> {
@@ -499,6 +521,7 @@ mod tests {
             event_id: None,
             user: None,
             release: None,
+            environment: None,
             title: "title",
             level: 4,
             routes: &[Watch {

@@ -26,10 +26,12 @@ pub(crate) use self::link::is_late;
 pub(crate) use self::link::late;
 use self::link::{Link, unavailable};
 use self::script::Scripts;
-use crate::memory::{cut, duration, folded, millis, release_hash, user_hash};
+use crate::memory::{cut, cut_environment, duration, folded, millis, release_hash, user_hash};
+use crate::search::{MINUTE, Sieve};
 use crate::{
-    Claim, End, Expired, Gathered, Issue, IssueKey, Mute, Other, Parcel, Pending, Quiet, Report,
-    RouteKey, Seen, Settlement, Sighting, Store, Take, Unavailable, Watch, mute, outbox,
+    Claim, Cursor, End, Expired, Found, Gathered, Issue, IssueKey, Mute, Other, Parcel, Pending,
+    Quiet, Report, RouteKey, Search, Seen, Settlement, Sighting, Store, Take, Unavailable, Watch,
+    mute, outbox,
 };
 
 /// How to reach Redis, and what to keep there.
@@ -200,7 +202,8 @@ impl Store for Redis {
             .arg(cut(sighting.title))
             .arg(sighting.level)
             .arg(event_id.map_or_else(String::new, |id| crate::IssueHash(id).to_string()))
-            .arg(Issue::KEPT);
+            .arg(Issue::KEPT)
+            .arg(cut_environment(sighting.environment));
         let hashes = &sighting.hashes[..sighting.hashes.len().min(HASHES)];
         call.arg(hashes.len());
         for hash in hashes {
@@ -365,6 +368,16 @@ impl Store for Redis {
         })
     }
 
+    async fn spent(&self, bucket: &str, now: SystemTime) -> Result<u32, Unavailable> {
+        let mut command = redis::cmd("ZCOUNT");
+        let since = millis(now).saturating_sub(duration(MINUTE));
+        command
+            .arg(self.key(&format!("t:{bucket}")))
+            .arg(format!("({since}"))
+            .arg("+inf");
+        self.link.ask(&command).await?.number().map_err(unavailable)
+    }
+
     async fn close(
         &self,
         bucket: &str,
@@ -443,6 +456,40 @@ impl Store for Redis {
             keys.push(answer.text().map_err(unavailable)?);
         }
         self.issues(&keys).await
+    }
+
+    async fn search(
+        &self,
+        search: &Search,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Found, Unavailable> {
+        let sieve = Sieve::new(search);
+        let mut found = Found {
+            next: after,
+            ..Found::default()
+        };
+        // In parts, because Redis serves nobody else meanwhile.
+        for _ in 0..Found::LOOKED_AT / PART {
+            let mut call = self.call(&self.scripts.search);
+            match &found.next {
+                Some(cursor) => call.arg(cursor.last_seen).arg(cursor.issue.to_string()),
+                None => call.arg("").arg(""),
+            };
+            let project = search.project.map(|project| format!("{project}:"));
+            call.arg(limit - found.issues.len())
+                .arg(PART)
+                .arg(project.unwrap_or_default())
+                .arg(u8::from(search.environment.is_some()))
+                .arg(search.environment.as_deref().unwrap_or_default())
+                .arg(sieve.text());
+            let mut answer = self.link.call(&call).await?;
+            answer.found(&mut found).map_err(unavailable)?;
+            if found.next.is_none() || found.issues.len() >= limit {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     async fn issue(&self, key: &IssueKey) -> Result<Option<Issue>, Unavailable> {

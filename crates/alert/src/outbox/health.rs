@@ -13,6 +13,8 @@ pub struct RobotHealth {
     pub name: String,
     /// Messages it may send in any 60 seconds, through all of its channels.
     pub per_minute: u32,
+    /// Names of the budgets of its channels, as [`state::Store::spent`] knows them.
+    pub buckets: Vec<String>,
     /// Messages that wait for it.
     pub waiting: usize,
     /// The newest verdict on a message, of whichever replica sent it.
@@ -30,6 +32,7 @@ impl Health {
             RobotHealth {
                 name: robot.name().to_owned(),
                 per_minute: channels.iter().map(|channel| channel.per_minute).sum(),
+                buckets: channels.into_iter().map(|channel| channel.bucket).collect(),
                 waiting: 0,
                 last: None,
             }

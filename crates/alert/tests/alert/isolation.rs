@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use alert::{Outcome, Reason, Rule};
 use async_trait::async_trait;
 use state::{
-    Claim, Expired, Gathered, Issue, IssueKey, Memory, Mute, Parcel, Pending, Quiet, Report,
-    RouteKey, Seen, Settlement, Sighting, Store, Take, Unavailable,
+    Claim, Cursor, Expired, Found, Gathered, Issue, IssueKey, Memory, Mute, Parcel, Pending, Quiet,
+    Report, RouteKey, Search, Seen, Settlement, Sighting, Store, Take, Unavailable,
 };
 use tokio::time::{Instant, sleep};
 
@@ -290,6 +290,11 @@ impl Store for Faulty {
         self.0.take(bucket, per_minute, now).await
     }
 
+    async fn spent(&self, bucket: &str, now: SystemTime) -> Result<u32, Unavailable> {
+        self.1.pass().await?;
+        self.0.spent(bucket, now).await
+    }
+
     async fn close(
         &self,
         bucket: &str,
@@ -328,6 +333,16 @@ impl Store for Faulty {
     async fn recent(&self, limit: usize) -> Result<Vec<Issue>, Unavailable> {
         self.1.pass().await?;
         self.0.recent(limit).await
+    }
+
+    async fn search(
+        &self,
+        search: &Search,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Found, Unavailable> {
+        self.1.pass().await?;
+        self.0.search(search, after, limit).await
     }
 
     async fn issue(&self, key: &IssueKey) -> Result<Option<Issue>, Unavailable> {

@@ -17,6 +17,12 @@ impl Histogram {
         Histogram(Arc::default())
     }
 
+    /// Returns how many durations there were in each bucket; the last one is that above all bounds.
+    pub(crate) fn counts(&self) -> [u64; BUCKETS] {
+        let counts = self.0.counts.each_ref();
+        counts.map(|count| count.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn observe(&self, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
@@ -27,11 +33,7 @@ impl Histogram {
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        let counts = self
-            .0
-            .counts
-            .each_ref()
-            .map(|count| count.load(Ordering::Relaxed));
+        let counts = self.counts();
         let bounds = BOUNDS_MICROS
             .iter()
             .map(|micros| *micros as f64 / 1e6)
@@ -53,15 +55,17 @@ impl TypedMetric for Histogram {
 
 #[derive(Debug, Default)]
 struct Inner {
-    counts: [AtomicU64; BOUNDS_MICROS.len() + 1],
+    counts: [AtomicU64; BUCKETS],
     sum_micros: AtomicU64,
 }
 
 /// Upper bounds of the buckets in microseconds: 250 µs to 30 s.
-const BOUNDS_MICROS: [u64; 15] = [
+pub(super) const BOUNDS_MICROS: [u64; 15] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 10_000_000, 30_000_000,
 ];
+
+const BUCKETS: usize = BOUNDS_MICROS.len() + 1;
 
 #[cfg(test)]
 mod tests {

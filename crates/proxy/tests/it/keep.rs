@@ -126,6 +126,40 @@ async fn answers_for_a_sentry_that_is_down_and_sends_everything_once_it_is_up() 
 }
 
 #[tokio::test]
+async fn tells_which_upstream_is_down_and_since_when() {
+    let (spool, address) = (Spool::new(), nobody().await);
+    let proxy = start_keeping(address, &spool.queue, |_| {});
+    let before = proxy.outlook.upstreams();
+
+    for _ in 0..3 {
+        ask(
+            &proxy,
+            post("/api/42/envelope/?sentry_key=a", &envelope("event")),
+        )
+        .await;
+    }
+
+    let down = proxy.outlook.upstreams();
+    let totals = proxy.metrics.totals();
+    let _sentry = answering_at(address, OK).await;
+    spool.holds(0).await;
+    let after = proxy.outlook.upstreams();
+    assert_eq!(before.len(), 1);
+    assert_eq!(
+        (&*before[0].origin, before[0].down_since),
+        (&*format!("http://{address}"), None)
+    );
+    assert!(down[0].down_since.is_some());
+    assert_eq!((totals.spooled, totals.answered, totals.lost), (3, 0, 0));
+    assert_eq!(totals.answers_by_time.iter().sum::<u64>(), 3);
+    assert_eq!(
+        totals.answers_by_time.len(),
+        proxy::Totals::bounds().count() + 1
+    );
+    assert_eq!(after[0].down_since, None);
+}
+
+#[tokio::test]
 async fn an_outage_in_words_is_one_too_and_other_answers_are_sentrys() {
     for (status, kept) in [
         ("502 Bad Gateway", true),

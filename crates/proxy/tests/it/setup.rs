@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
-use proxy::{Captures, Config, Metrics, Proxy, Running, channel};
+use proxy::{Captures, Config, Metrics, Outlook, Proxy, Running, channel};
 use spool::Queue;
 
 use crate::message::Connection;
@@ -15,6 +15,8 @@ pub(crate) struct Started {
     pub(crate) address: SocketAddr,
     pub(crate) captures: Captures,
     pub(crate) running: Running,
+    pub(crate) outlook: Outlook,
+    pub(crate) metrics: Arc<Metrics>,
     /// What it was started with, and the port it got.
     pub(crate) config: Config,
     registry: Registry,
@@ -64,7 +66,8 @@ fn launch(
     let metrics = Arc::new(Metrics::new());
     let mut registry = Registry::with_prefix("sentry_notice");
     metrics.register(&mut registry);
-    let mut proxy = Proxy::bind(config.clone(), tap, metrics).unwrap();
+    let mut proxy = Proxy::bind(config.clone(), tap, Arc::clone(&metrics)).unwrap();
+    let outlook = proxy.outlook();
     if let Some(queue) = queue {
         proxy = proxy.keep_in(queue);
     }
@@ -73,6 +76,8 @@ fn launch(
         address: running.local_addr(),
         captures,
         running,
+        outlook,
+        metrics,
         config,
         registry,
     }

@@ -67,6 +67,21 @@ async fn a_request_that_is_being_sent_goes_to_nobody_else() {
 }
 
 #[tokio::test]
+async fn tells_how_long_the_oldest_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(dir.path());
+    assert_eq!(queue.oldest_waits_for(), None);
+
+    append(&queue, 1, 1).await.release();
+
+    let age = queue.oldest_waits_for().unwrap();
+    assert!(age < Duration::from_secs(60), "{age:?}");
+    let held = queue.claim(|_| true).unwrap();
+    assert_eq!(queue.oldest_waits_for(), None, "it does not wait");
+    held.finish();
+}
+
+#[tokio::test]
 async fn what_was_being_sent_waits_after_a_restart_and_what_ended_does_not() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(dir.path());

@@ -39,6 +39,18 @@ pub(crate) async fn callers_with_different_budgets_share_a_bucket(store: &dyn St
     assert_eq!(large, Take::Granted);
 }
 
+pub(crate) async fn tells_what_is_spent_of_a_bucket(store: &dyn Store) {
+    for second in [0, 30, 59] {
+        store.take("bucket", 9, at(second)).await.unwrap();
+    }
+
+    for (second, expected) in [(59, 3), (60, 2), (90, 1), (119, 0)] {
+        let spent = store.spent("bucket", at(second)).await.unwrap();
+        assert_eq!(spent, expected, "at {second}");
+    }
+    assert_eq!(store.spent("other", at(0)).await.unwrap(), 0);
+}
+
 pub(crate) async fn a_closed_bucket_grants_nothing(store: &dyn Store) {
     store.close("b", at(600), at(0)).await.unwrap();
     store.close("b", at(60), at(0)).await.unwrap();

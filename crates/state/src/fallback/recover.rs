@@ -245,6 +245,7 @@ impl Replica {
             event_id: issue.last_event,
             user: None,
             release: None,
+            environment: Some(&issue.environment),
             title: &issue.title,
             level: issue.level,
             routes: &watches,

@@ -693,6 +693,7 @@ pass_on! {
     settle(robot: &str, settlements: &[Settlement<'_>], missed: u64, now: SystemTime) -> ();
     quiet(route: RouteKey, before: SystemTime, limit: usize) -> Vec<Quiet>;
     take(bucket: &str, per_minute: u32, now: SystemTime) -> Take;
+    spent(bucket: &str, now: SystemTime) -> u32;
     close(bucket: &str, until: SystemTime, now: SystemTime) -> ();
     report(report: &Report) -> ();
     reports() -> Vec<Report>;
@@ -700,6 +701,7 @@ pass_on! {
     unmute(id: &str) -> bool;
     mutes(now: SystemTime) -> Vec<Mute>;
     recent(limit: usize) -> Vec<Issue>;
+    search(search: &Search, after: Option<Cursor>, limit: usize) -> Found;
     issue(key: &IssueKey) -> Option<Issue>;
     expire(before: SystemTime, stale: SystemTime, now: SystemTime) -> Expired;
     keep(name: &str, value: &[u8]) -> Vec<u8>;

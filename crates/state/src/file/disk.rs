@@ -344,7 +344,7 @@ const EVENT_ID_ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("eve
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// What the values look like; a file of another format is set aside.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Bytes of the file that redb may hold in memory.
 const CACHE: usize = 32 << 20;

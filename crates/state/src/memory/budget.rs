@@ -38,6 +38,11 @@ impl Budget {
         };
     }
 
+    pub(super) fn spent(&self, now: u64) -> u32 {
+        let fresh = self.taken.iter().filter(|at| !is_past(**at, now));
+        u32::try_from(fresh.count()).unwrap_or(u32::MAX)
+    }
+
     pub(super) fn taken(&self) -> impl Iterator<Item = u64> {
         self.taken.iter().copied()
     }

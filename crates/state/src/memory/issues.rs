@@ -7,7 +7,10 @@ use super::record::Record;
 use super::routes::{Addition, RouteRecord};
 use super::unsaved::{Batch, encode};
 use super::{MIXER, folded, moment, user_hash};
-use crate::{Issue, IssueHash, IssueKey, RouteKey, Said, Seen, Sighting, Tally, Word};
+use crate::search::Sieve;
+use crate::{
+    Cursor, Found, Issue, IssueHash, IssueKey, RouteKey, Said, Search, Seen, Sighting, Tally, Word,
+};
 
 /// Every issue that is known.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ struct Unsaved {
 }
 
 /// Hashes in short, and where their issues are.
-type Found = [Option<(u64, Option<u32>)>; HASHES];
+type Places = [Option<(u64, Option<u32>)>; HASHES];
 
 #[derive(Debug)]
 struct Slot {
@@ -170,6 +173,52 @@ impl Issues {
         let newest = self.slot(self.newest);
         let slots = std::iter::successors(newest, |slot| self.slot(slot.older));
         slots.take(limit).map(|slot| slot.record.issue())
+    }
+
+    /// Looks at the next issues of a search.
+    pub(super) fn search(&self, search: &Search, after: Option<Cursor>, limit: usize) -> Found {
+        let mut sieve = Sieve::new(search);
+        let mut found = Found {
+            known: self.len,
+            ..Found::default()
+        };
+        let mut at = after.map_or(self.newest, |cursor| self.place_after(&cursor));
+        let mut looked_at = 0;
+        let mut last = None;
+        while let Some(slot) = self.slot(at) {
+            if found.issues.len() == limit || looked_at == Found::LOOKED_AT {
+                found.next = last;
+                break;
+            }
+            looked_at += 1;
+            let record = &slot.record;
+            last = Some(Cursor {
+                last_seen: record.last_seen,
+                issue: record.key,
+            });
+            if record.passes(&mut sieve) {
+                found.issues.push(record.issue());
+            }
+            at = slot.older;
+        }
+        found
+    }
+
+    /// Returns the slot that comes after a place. Where its issue was seen again, or is gone, what was seen before it comes
+    /// next.
+    fn place_after(&self, cursor: &Cursor) -> u32 {
+        let known = self.find_at(&cursor.issue).and_then(|at| self.slot(at));
+        if let Some(slot) = known.filter(|slot| slot.record.last_seen == cursor.last_seen) {
+            return slot.older;
+        }
+        let mut at = self.newest;
+        while let Some(slot) = self.slot(at) {
+            if slot.record.last_seen <= cursor.last_seen {
+                break;
+            }
+            at = slot.older;
+        }
+        at
     }
 
     /// Returns what was spoken of on a route, has not been seen there since `before`, and is not known to have stopped.
@@ -322,7 +371,7 @@ impl Issues {
     }
 
     /// Returns each hash in short, and where its issue is if it is known.
-    fn find_all(&self, sighting: &Sighting<'_>) -> Found {
+    fn find_all(&self, sighting: &Sighting<'_>) -> Places {
         let mut found = [None; HASHES];
         for (slot, hash) in found.iter_mut().zip(sighting.hashes) {
             let short = short(sighting.project, hash);
@@ -353,7 +402,7 @@ impl Issues {
     }
 
     /// Lets the hashes that are not known name the issue.
-    fn attach(&mut self, found: &Found, at: u32) {
+    fn attach(&mut self, found: &Places, at: u32) {
         let generation = self.slots[at as usize].generation;
         let record = &mut self.slots[at as usize].record;
         let own = short(record.key.project, &record.key.hash);

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::moment;
 use super::routes::RouteRecord;
 use super::users::Users;
+use crate::search::Sieve;
 use crate::{Issue, IssueKey, RouteKey, Sighting, Tally};
 
 /// One issue; times in milliseconds.
@@ -12,6 +13,7 @@ use crate::{Issue, IssueKey, RouteKey, Sighting, Tally};
 pub(super) struct Record {
     pub(super) key: IssueKey,
     title: Box<str>,
+    environment: Box<str>,
     /// All zero when there is none.
     last_event: [u8; 16],
     pub(super) events: u64,
@@ -39,6 +41,7 @@ impl Record {
         Self {
             key,
             title: Box::default(),
+            environment: Box::default(),
             last_event: [0; 16],
             events: 0,
             first_seen: now,
@@ -58,6 +61,10 @@ impl Record {
         let title = cut(sighting.title);
         if *self.title != *title {
             self.title = title.into();
+        }
+        let environment = cut_environment(sighting.environment);
+        if *self.environment != *environment {
+            self.environment = environment.into();
         }
         self.last_event = sighting.event_id.unwrap_or(self.last_event);
     }
@@ -120,10 +127,15 @@ impl Record {
         }
     }
 
+    pub(super) fn passes(&self, sieve: &mut Sieve<'_>) -> bool {
+        sieve.is_match(self.key.project, &self.environment, &self.title)
+    }
+
     pub(super) fn issue(&self) -> Issue {
         Issue {
             key: self.key,
             title: self.title.to_string(),
+            environment: self.environment.to_string(),
             level: self.level,
             last_event: Some(self.last_event).filter(|id| *id != [0; 16]),
             events: self.events,
@@ -139,6 +151,12 @@ impl Record {
 /// Cuts a title to what is kept of it, on a character boundary.
 pub(crate) fn cut(title: &str) -> &str {
     &title[..title.floor_char_boundary(Issue::TITLE)]
+}
+
+/// Cuts an environment to what is kept of it; none is empty.
+pub(crate) fn cut_environment(environment: Option<&str>) -> &str {
+    let environment = environment.unwrap_or_default();
+    &environment[..environment.floor_char_boundary(Issue::ENVIRONMENT)]
 }
 
 /// Hashes kept of one issue besides the first.

@@ -7,8 +7,8 @@ use redis::{FromRedisValue, Value};
 use super::Beat;
 use crate::memory::moment;
 use crate::{
-    Issue, IssueKey, IssueRoute, Pending, Quiet, RouteKey, RouteSeen, Said, Seen, Tally, Waiting,
-    Watch,
+    Cursor, Found, Issue, IssueKey, IssueRoute, Pending, Quiet, RouteKey, RouteSeen, Said, Seen,
+    Tally, Waiting, Watch,
 };
 
 /// An answer, read from front to back.
@@ -156,6 +156,23 @@ impl Answer {
         })
     }
 
+    /// One part of a search, added to what was found before.
+    pub(super) fn found(&mut self, found: &mut Found) -> Result<(), Odd> {
+        found.known = self.number()?;
+        let (last_seen, issue) = (self.text()?, self.text()?);
+        found.next = match issue.as_str() {
+            "" => None,
+            issue => Some(Cursor {
+                last_seen: last_seen.parse().map_err(|_| Odd)?,
+                issue: issue.parse().map_err(|_| Odd)?,
+            }),
+        };
+        while !self.is_done() {
+            found.issues.extend(self.issue()?);
+        }
+        Ok(())
+    }
+
     /// An issue, or nothing.
     pub(super) fn issue(&mut self) -> Result<Option<Issue>, Odd> {
         if !self.is_set()? {
@@ -170,6 +187,7 @@ impl Answer {
             title,
             level,
             last_event: crate::IssueHash::parse(&last_event).map(|id| id.0),
+            environment: self.text()?,
             events: self.number()?,
             users: self.number()?,
             are_users_exact: !self.is_set()?,

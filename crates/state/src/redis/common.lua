@@ -1,6 +1,6 @@
 -- What every script shares. TTL is how long things are remembered, in milliseconds. KEYS[1] is the beginning of all keys; its {tag} puts them into one slot of a cluster.
 --
--- i:ISSUE   hash: t title, L level, E last event, n events, f first seen, s last seen, U users, X users are a floor,
+-- i:ISSUE   hash: t title, L level, e environment, E last event, n events, f first seen, s last seen, U users, X users are a floor,
 --           r routes; and for each route R: Ra said at, Rq silence, Rb burst told, Rx stopped, Rs events since, Rl last
 --           seen, Rv releases
 -- h:HASH    the issue of a hash that is not its own     u:ISSUE   its users, a set; beyond 1 000 a HyperLogLog, y:ISSUE
@@ -169,14 +169,15 @@ end
 
 -- Adds an issue to a list of answers: 0, or 1 and everything that lists show.
 local function add_issue(answer, issue)
-    local field = call('HMGET', P .. 'i:' .. issue, 't', 'L', 'E', 'n', 'U', 'X', 'f', 's')
-    if not field[4] then
+    local field = call('HMGET', P .. 'i:' .. issue, 't', 'L', 'E', 'e', 'n', 'U', 'X', 'f', 's')
+    if not field[5] then
         answer[#answer + 1] = 0
         return
     end
     answer[#answer + 1] = 1
     answer[#answer + 1] = issue
-    for at = 1, 8 do answer[#answer + 1] = field[at] or 0 end
+    field[4] = field[4] or NOTHING
+    for at = 1, 9 do answer[#answer + 1] = field[at] or 0 end
     local routes = routes_of(issue)
     answer[#answer + 1] = #routes
     for _, route in ipairs(routes) do

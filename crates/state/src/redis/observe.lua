@@ -1,9 +1,10 @@
 -- Counts an event.
 local now, project, id, user, release_hash = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local title, level, event, room = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
-local at = 11
+local environment = ARGV[10]
+local at = 12
 local hashes = {}
-for _ = 1, tonumber(ARGV[10]) do
+for _ = 1, tonumber(ARGV[11]) do
     hashes[#hashes + 1] = project .. ':' .. ARGV[at]
     at = at + 1
 end
@@ -183,6 +184,7 @@ if not is_duplicate then
     set('s', last_seen)
     set('t', title)
     set('L', level)
+    set('e', environment)
     if event ~= NOTHING then set('E', event) end
     if is_new then set('f', first_seen) end
     if user ~= NOTHING then

@@ -22,6 +22,7 @@ pub(super) struct Scripts {
     pub(super) pending: Script,
     pub(super) quiet: Script,
     pub(super) resign: Script,
+    pub(super) search: Script,
     pub(super) settle: Script,
     pub(super) take: Script,
 }
@@ -50,6 +51,7 @@ impl Scripts {
             pending: script(include_str!("pending.lua")),
             quiet: script(include_str!("quiet.lua")),
             resign: script(include_str!("resign.lua")),
+            search: script(include_str!("search.lua")),
             settle: script(include_str!("settle.lua")),
             take: script(include_str!("take.lua")),
         }

@@ -10,8 +10,12 @@ pub(crate) async fn alive() -> &'static str {
 }
 
 pub(crate) async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
-    if admin.ready.get() {
-        return (StatusCode::OK, "ok\n");
+    if !admin.ready.get() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not accepting requests\n");
     }
-    (StatusCode::SERVICE_UNAVAILABLE, "not accepting requests\n")
+    if !(admin.probe)().can_take() {
+        let text = "Sentry does not answer, and the spool is off, full or failing\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, text);
+    }
+    (StatusCode::OK, "ok\n")
 }

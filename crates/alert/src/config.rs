@@ -6,6 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use event::endpoint::ProjectId;
 use event::model::{Event, EventId, EventKind, Level};
+use state::Issue;
 
 use crate::matcher::Facts;
 use crate::mute::StandingMute;
@@ -122,6 +123,12 @@ impl Links {
             similar: exception_type.and_then(|ty| fill(&self.similar_url, "{type}", &encode(ty))),
             mutes: Vec::new(),
         }
+    }
+
+    /// Returns the links of an issue of which no event is at hand: to its newest event.
+    pub fn of_issue(&self, issue: &Issue) -> alert::Links {
+        let event_id = issue.last_event.map(EventId);
+        self.of(ProjectId::from(issue.key.project), event_id, None)
     }
 
     fn fill(&self, template: &str, project: ProjectId) -> String {

@@ -53,6 +53,8 @@ pub struct Config {
     pub admin: AdminConfig,
     /// What goes to the log.
     pub log: LogConfig,
+    /// What does no harm, but the operator should know.
+    pub warnings: Vec<String>,
 }
 
 /// What is copied into the alert pipeline, and what of it may alert.
@@ -135,6 +137,7 @@ impl Default for Config {
             outage_after: Duration::from_secs(60),
             admin: AdminConfig::default(),
             log: LogConfig::default(),
+            warnings: Vec::new(),
         }
     }
 }

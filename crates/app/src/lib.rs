@@ -12,6 +12,7 @@ mod reload;
 mod settings;
 mod shutdown;
 mod spool_metrics;
+mod status;
 mod watch;
 
 pub use admin::reload::Asked as ReloadRequest;

@@ -24,6 +24,7 @@ use crate::pipeline::Pipeline;
 use crate::reload::{Reload, obey};
 use crate::settings::Settings;
 use crate::spool_metrics::SpoolMetrics;
+use crate::status;
 use crate::watch::Watching;
 
 /// A proxy with its alert pipeline and admin pages, bound to its addresses and ready to run.
@@ -121,7 +122,7 @@ impl App {
             clock: Arc::new(SystemTime::now),
             config: settings.alert(),
         });
-        let health = outbox.health();
+        let (health, journal) = (outbox.health(), outbox.journal());
         let given = config.admin.mute_key.as_ref();
         let keyring = Keyring::new(Arc::clone(&store), given, random_key()?);
         let engine = Engine::new(settings.alert(), Arc::clone(&store), outbox.clone())
@@ -129,6 +130,10 @@ impl App {
         let pipeline = Pipeline::new(settings.reading(), engine.clone(), alert_metrics.clone());
 
         let (tap, captures) = proxy::tap::channel(config.tee.memory);
+        let scheme = match &config.proxy.tls {
+            Some(_) => "https",
+            None => "http",
+        };
         let mut proxy = Proxy::bind(config.proxy, tap, Arc::clone(&proxy_metrics))?;
         let spool_size = config.spool.as_ref().map(|spool| spool.max_size);
         let spool = config.spool.map(Queue::open).transpose()?;
@@ -159,7 +164,17 @@ impl App {
             reload,
             store,
             robots: health,
-            upstream: settings.upstream(),
+            journal,
+            activity: engine.activity(),
+            config: settings.alert(),
+            warnings: settings.warnings(),
+            probe: status::probe(
+                proxy_metrics,
+                proxy.outlook(),
+                spool.clone().zip(spool_size),
+            ),
+            draw: status::draw(&config.robots),
+            scheme,
             listen: proxy.local_addr(),
             ready: Ready::default(),
             token: config.admin.token,

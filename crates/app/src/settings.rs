@@ -13,7 +13,7 @@ pub(crate) struct Settings {
     config: Config,
     alert: watch::Sender<Arc<alert::Config>>,
     reading: watch::Sender<Arc<Reading>>,
-    upstream: watch::Sender<String>,
+    warnings: watch::Sender<Arc<Vec<String>>>,
     outage_after: watch::Sender<Duration>,
 }
 
@@ -39,7 +39,7 @@ impl Settings {
         Self {
             alert: watch::Sender::new(Arc::new(config.alert.clone())),
             reading: watch::Sender::new(Arc::new(Reading::of(config))),
-            upstream: watch::Sender::new(config.proxy.upstream.url.to_string()),
+            warnings: watch::Sender::new(Arc::new(config.warnings.clone())),
             outage_after: watch::Sender::new(config.outage_after),
             config: config.clone(),
         }
@@ -53,8 +53,8 @@ impl Settings {
         self.reading.subscribe()
     }
 
-    pub(crate) fn upstream(&self) -> watch::Receiver<String> {
-        self.upstream.subscribe()
+    pub(crate) fn warnings(&self) -> watch::Receiver<Arc<Vec<String>>> {
+        self.warnings.subscribe()
     }
 
     pub(crate) fn outage_after(&self) -> watch::Receiver<Duration> {
@@ -77,8 +77,8 @@ impl Settings {
         proxy.reload(config.proxy.clone())?;
         self.alert.send_replace(Arc::new(config.alert.clone()));
         self.reading.send_replace(Arc::new(Reading::of(&config)));
-        self.upstream
-            .send_replace(config.proxy.upstream.url.to_string());
+        self.warnings
+            .send_replace(Arc::new(config.warnings.clone()));
         self.outage_after.send_replace(config.outage_after);
         self.config = config;
         Ok(changed)

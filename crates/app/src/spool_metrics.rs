@@ -6,6 +6,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Unit;
 use spool::Queue;
 
 /// The numbers of one spool.
@@ -16,26 +17,34 @@ impl Collector for SpoolMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let counts = self.0.counts();
         let gauges = [
-            ("spool_bytes", "Bytes of the spool's files", counts.bytes),
+            (
+                "spool",
+                "Bytes of the spool's files",
+                Some(&Unit::Bytes),
+                counts.bytes,
+            ),
             (
                 "spool_requests",
                 "Requests in the spool that wait or are being sent",
+                None,
                 counts.requests,
             ),
             (
                 "spool_quarantined",
                 "Requests in the spool that Sentry refused",
+                None,
                 counts.refused,
             ),
             (
                 "spool_failing",
                 "Whether the last write to the spool failed",
+                None,
                 counts.is_failing.into(),
             ),
         ];
-        for (name, help, value) in gauges {
+        for (name, help, unit, value) in gauges {
             let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
+            let metric = encoder.encode_descriptor(name, help, unit, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
         let counters = [

@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 
 use self::histogram::{BOUNDS_MICROS, Histogram};
 use crate::answer::Refusal;
@@ -110,14 +110,16 @@ impl Metrics {
             "Requests by endpoint and by what became of them",
             self.requests_family.clone(),
         );
-        registry.register(
-            "request_duration_seconds",
+        registry.register_with_unit(
+            "request_duration",
             "Time from the head of a request to the head of our answer",
+            Unit::Seconds,
             self.request_duration.clone(),
         );
-        registry.register(
-            "upstream_duration_seconds",
+        registry.register_with_unit(
+            "upstream_duration",
             "Time Sentry took to answer a forwarded request",
+            Unit::Seconds,
             self.upstream_duration.clone(),
         );
         registry.register(

@@ -1,7 +1,7 @@
 //! The messages sent last, for people who look.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::Message;
@@ -21,21 +21,37 @@ pub struct Sent {
 
 /// A view of the last hundred messages.
 #[derive(Debug, Clone, Default)]
-pub struct Journal(Arc<Mutex<VecDeque<Sent>>>);
+pub struct Journal(Arc<Mutex<List>>);
+
+#[derive(Debug, Default)]
+struct List {
+    sent: VecDeque<Sent>,
+    /// Messages added since the start.
+    count: u64,
+}
 
 impl Journal {
     /// Returns the messages, newest first.
     pub fn messages(&self) -> Vec<Sent> {
-        let sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.iter().rev().cloned().collect()
+        self.lock().sent.iter().rev().cloned().collect()
+    }
+
+    /// Returns how many messages there have been since the start.
+    pub fn count(&self) -> u64 {
+        self.lock().count
     }
 
     pub(super) fn add(&self, sent: Sent) {
-        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if list.len() >= KEPT {
-            list.pop_front();
+        let mut list = self.lock();
+        if list.sent.len() >= KEPT {
+            list.sent.pop_front();
         }
-        list.push_back(sent);
+        list.sent.push_back(sent);
+        list.count += 1;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, List> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -77,8 +77,9 @@ impl Loaded {
         }
 
         let environment: Environment = sources.environment.iter().cloned().collect();
-        let config = read::config(Section::root(table, findings.clone()), &environment);
+        let mut config = read::config(Section::root(table, findings.clone()), &environment);
         let (problems, warnings) = findings.take();
+        config.warnings = warnings.iter().map(ToString::to_string).collect();
         let loaded = if problems.is_empty() {
             Ok(Self { config, warnings })
         } else {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use super::Config;
 use super::load::{Loaded, Sources};
 use super::problem::Problem;
 
@@ -11,7 +12,16 @@ fn the_shipped_file_holds_the_defaults() {
     let loaded = read(SHIPPED).unwrap();
 
     let bare = read("[upstream]\nurl = \"https://sentry.example.com\"").unwrap();
-    assert_eq!(format!("{:?}", loaded.config), format!("{:?}", bare.config));
+    let said = |loaded: &Loaded| {
+        // Warnings name places.
+        let warnings = Vec::new();
+        let config = Config {
+            warnings,
+            ..loaded.config.clone()
+        };
+        format!("{config:?}")
+    };
+    assert_eq!(said(&loaded), said(&bare));
     let texts: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts.len(),

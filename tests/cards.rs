@@ -167,7 +167,8 @@ fn no_command_log_or_page_tells_a_token_or_a_secret() {
         "/healthz",
         "/readyz",
     ] {
-        let request = format!("GET {page} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let request =
+            format!("GET {page} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
         shown.push_str(&ask(&proxy.admin, &request));
     }
     shown.push_str(&proxy.end());

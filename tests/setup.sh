@@ -18,12 +18,14 @@ main() {
     need_command cc build-essential
     need_command kill procps # the program of that name, for tests/cli.rs and crates/state
     need_command redis-server redis-server # the tests start their own
+    need_command chromium chromium # looks at the status page, for tests/status_page.rs
     need_command strace strace # makes system calls fail, for tests/durability.rs
     need_python
     part python "$clients"/requirements*.txt
     part bugsink "$clients/bugsink/requirements.txt"
     part snapshot "$clients/bugsink/requirements.txt" \
         "$clients/bugsink/bugsink_conf.py" "$clients/bugsink/make_snapshot.py"
+    part promtool tests/setup.sh
     part node "$clients/package.json" "$clients/package-lock.json"
     write_variables
 }
@@ -61,6 +63,14 @@ install_bugsink() {
 # The databases that each Bugsink of a test starts from.
 install_snapshot() {
     "$environment/bugsink/bin/python" "$clients/bugsink/make_snapshot.py" "$1"
+}
+
+# Prometheus' own judge of metrics, alone: the package that holds it is not installed.
+install_promtool() {
+    mkdir -p "$1"
+    (cd "$1" && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool)
+    chmod +x "$1/promtool"
+    rm "$1"/prometheus_*.deb
 }
 
 # The npm packages; no install scripts, because they download programs that the tests do not run.
@@ -114,6 +124,8 @@ write_variables() {
 export SENTRY_NOTICE_PYTHON='$environment/python/bin/python'
 export SENTRY_NOTICE_NODE='$(<"$environment/node/program")'
 export SENTRY_NOTICE_NODE_MODULES='$environment/node/node_modules'
+export SENTRY_NOTICE_CHROMIUM='$(type -P chromium)'
+export SENTRY_NOTICE_PROMTOOL='$environment/promtool/promtool'
 export SENTRY_NOTICE_BUGSINK='$environment/bugsink/bin/python'
 export SENTRY_NOTICE_BUGSINK_SNAPSHOT='$environment/snapshot'
 END

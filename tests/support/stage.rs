@@ -66,7 +66,7 @@ impl Stage {
         self.running.await.unwrap().unwrap()
     }
 
-    async fn metrics(&self) -> String {
+    pub(crate) async fn metrics(&self) -> String {
         let request = SdkRequest::new("GET", "/metrics");
         let answer = testkit::send(self.admin, &request).await.unwrap();
         String::from_utf8(answer.body.to_vec()).unwrap()

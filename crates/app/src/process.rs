@@ -146,7 +146,7 @@ impl App {
             .await
             .map_err(|source| StartError::Admin { address, source })?;
         let watching = Watching {
-            metrics: proxy_metrics,
+            metrics: Arc::clone(&proxy_metrics),
             spool: spool.clone().zip(spool_size),
             store: Arc::clone(&store),
             outbox,

@@ -162,7 +162,7 @@ pub(super) const ZH: Words = Words {
     clear: "清除",
     no_issue: "没有找到问题。",
     nothing_yet: "启动以来还没有出错。",
-    events: "次",
+    events: "次数",
     users: "用户",
     first_seen: "首次",
     last_seen: "最近",

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use testkit::SdkRequest;
+use testkit::{Behaviour, SdkRequest};
 
 use crate::browser::{Browser, variable};
 use crate::stage::Stage;
@@ -55,6 +55,36 @@ async fn the_page_fills_by_itself_while_events_flow() {
     browser.sees("#issues li", "cart is empty").await;
     browser.is_calm().await;
     assert_eq!(stage.sentry.received().len(), 4);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_is_seen_while_it_lasts_and_when_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = format!("[spool]\ndir = {:?}", folder.path().join("spool"));
+    let stage = Stage::start(&spool).await;
+    let Some(mut browser) = Browser::start(stage.admin) else {
+        return;
+    };
+    browser.step(json!({"do": "open"})).await;
+    browser.sees("#upstreams", "✓ answers").await;
+    stage.sentry.script().always(Behaviour::status(503));
+
+    for number in 0..4 {
+        let number = format!("problem {number}");
+        assert_eq!(stage.send(&event(&number, "prod")).await, 200);
+    }
+
+    browser.sees("#upstreams", "✕ does not answer, for").await;
+    browser.sees("#now .bad", "does not answer").await;
+    browser.sees("#now .warn", "4 wait").await;
+    browser.sees("#now .warn", "oldest").await;
+    browser.sees("#hour .legend", "spooled 4").await;
+    browser.sees("#alerts summary", "problem 0").await;
+    stage.sentry.script().clear();
+    browser.sees("#upstreams", "✓ answers").await;
+    browser.sees("#now .ok", "0 wait").await;
+    browser.is_calm().await;
     stage.stop().await;
 }
 

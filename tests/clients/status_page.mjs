@@ -24,12 +24,12 @@ let alarms = [];
 
 const steps = {
   /** Opens a page in a context of its own. */
-  async open({ path = "/", language = "en-US", dark = false, phone = false, script = true, scale = 1 }) {
+  async open({ path = "/", language = "en-US", dark = false, phone = false, script = true, scale = 1, width, height }) {
     await page?.context().close();
     const context = await browser.newContext({
       locale: language,
       colorScheme: dark ? "dark" : "light",
-      viewport: phone ? { width: 390, height: 844 } : { width: 1200, height: 800 },
+      viewport: { width: width ?? (phone ? 390 : 1200), height: height ?? 800 },
       deviceScaleFactor: scale,
       isMobile: phone,
       javaScriptEnabled: script,
@@ -67,9 +67,14 @@ const steps = {
   async go({ path }) { await page.goto(new URL(path, page.url()).href); return page.url(); },
   /** How far the page is wider than the window. */
   async overflow() { return await page.evaluate(() => document.documentElement.scrollWidth - innerWidth); },
-  async shot({ file, place }) {
-    const options = { path: file, animations: "disabled" };
-    await (place ? page.locator(place).screenshot(options) : page.screenshot({ ...options, fullPage: false }));
+  /** Takes a picture of the window, or of the upper part of a place. */
+  async shot({ file, place, above }) {
+    let clip;
+    if (place) {
+      const box = await page.locator(place).boundingBox();
+      clip = { ...box, height: Math.min(box.height, above ?? box.height) };
+    }
+    await page.screenshot({ path: file, animations: "disabled", clip, fullPage: Boolean(place) });
     return true;
   },
   async alarms() { return alarms; },

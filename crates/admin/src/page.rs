@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use self::issue::Issues;
 use self::now::{Hour, Tiles, UpstreamRow};
-use self::people::{AlertRow, MuteRow, RobotRow};
+use self::people::{AlertRow, MuteList, RobotRow};
 use crate::issues::{IssueQuery, encode};
 use crate::site::Site;
 use crate::words::{Language, Words};
@@ -44,7 +44,7 @@ struct Page {
     query: IssueQuery,
     issues: Option<Issues>,
     alerts: Vec<AlertRow>,
-    mutes: Option<Vec<MuteRow>>,
+    mutes: Option<MuteList>,
 }
 
 /// What a browser asks for.

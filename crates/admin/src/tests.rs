@@ -346,6 +346,8 @@ async fn without_a_token_other_host_names_are_not_answered() {
 
         assert_eq!(answer.status(), expected, "{host}");
     }
+    let health = get(&plain, "/healthz", &[("host", "evil.example")]).await;
+    assert_eq!(health.status(), StatusCode::OK);
 }
 
 #[tokio::test]

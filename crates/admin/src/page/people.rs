@@ -36,6 +36,12 @@ pub(super) struct AlertRow {
     pub(super) card: Option<String>,
 }
 
+pub(super) struct MuteList {
+    pub(super) rows: Vec<MuteRow>,
+    /// How many more there are.
+    pub(super) more: usize,
+}
+
 pub(super) struct MuteRow {
     /// What names it when it is to be removed; `None` when it stands in the file.
     pub(super) id: Option<String>,
@@ -65,16 +71,18 @@ impl View<'_> {
             .collect()
     }
 
-    pub(super) async fn mutes(&self) -> Result<Vec<MuteRow>, Unavailable> {
+    pub(super) async fn mutes(&self) -> Result<MuteList, Unavailable> {
         let mutes = self.site.admin.store.mutes(self.now).await?;
+        let more = mutes.len().saturating_sub(SHOWN);
         let mut rows = Vec::new();
-        for mute in mutes {
+        // Each asks the state for its issue's title.
+        for mute in mutes.into_iter().take(SHOWN) {
             rows.push(self.mute(mute).await);
         }
         let config = self.site.admin.config.borrow();
         let standing = config.mutes.iter().filter(|mute| mute.is_active(self.now));
         rows.extend(standing.map(|mute| self.standing(mute)));
-        Ok(rows)
+        Ok(MuteList { rows, more })
     }
 
     async fn budget_left(&self, robot: &RobotHealth) -> Result<u32, Unavailable> {
@@ -204,5 +212,5 @@ fn conditions_of(conditions: &[(String, Vec<String>)]) -> String {
     each.join("; ")
 }
 
-/// Messages on the page; `/api/alerts` has all that are kept.
+/// Messages on the page, and mutes; `/api/alerts` and `/api/mutes` have all.
 const SHOWN: usize = 20;

@@ -72,7 +72,8 @@ const steps = {
     let clip;
     if (place) {
       const box = await page.locator(place).boundingBox();
-      clip = { ...box, height: Math.min(box.height, above ?? box.height) };
+      const scrolled = await page.evaluate(() => scrollY);
+      clip = { ...box, y: box.y + scrolled, height: Math.min(box.height, above ?? box.height) };
     }
     await page.screenshot({ path: file, animations: "disabled", clip, fullPage: Boolean(place) });
     return true;

@@ -6,6 +6,7 @@ pub mod preview;
 pub mod probe;
 pub mod telemetry;
 
+mod parts;
 mod pipeline;
 mod process;
 mod reload;

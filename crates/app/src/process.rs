@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use admin::reload::Asked;
 use admin::{Admin, Muting, Ready};
-use alert::outbox::{Deliveries, Parts};
-use alert::{Engine, Key, Keyring, Notifier, Outbox};
-use dingtalk::HttpSettings;
+use alert::Engine;
+use alert::outbox::Deliveries;
 use prometheus_client::registry::Registry;
 use proxy::{Captures, Proxy};
 use spool::Queue;
@@ -20,11 +19,10 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::Config;
 use crate::fallback::FallbackGauge;
+use crate::parts::{Alerting, Forwarding};
 use crate::pipeline::Pipeline;
 use crate::reload::{Reload, obey};
 use crate::settings::Settings;
-use crate::spool_metrics::SpoolMetrics;
-use crate::status;
 use crate::watch::Watching;
 
 /// A proxy with its alert pipeline and admin pages, bound to its addresses and ready to run.
@@ -106,91 +104,41 @@ impl App {
     pub async fn new(config: Config) -> Result<Self, StartError> {
         install_crypto();
         let mut registry = Registry::with_prefix("sentry_notice");
-        let proxy_metrics = Arc::new(proxy::Metrics::default());
-        let alert_metrics = alert::Metrics::default();
-        proxy_metrics.register(&mut registry);
-        alert_metrics.register(&mut registry);
-
         let store = state::open(&config.state, Arc::new(SystemTime::now)).await?;
         registry.register_collector(Box::new(FallbackGauge(Arc::clone(&store))));
-        let robots = robots(&config)?;
         let settings = Settings::new(&config);
-        let (outbox, deliveries) = Outbox::start(Parts {
-            robots,
-            store: Arc::clone(&store),
-            metrics: alert_metrics.clone(),
-            clock: Arc::new(SystemTime::now),
-            config: settings.alert(),
-        });
-        let (health, journal) = (outbox.health(), outbox.journal());
-        let given = config.admin.mute_key.as_ref();
-        let keyring = Keyring::new(Arc::clone(&store), given, random_key()?);
-        let engine = Engine::new(settings.alert(), Arc::clone(&store), outbox.clone())
-            .link_mutes(keyring.clone());
-        let pipeline = Pipeline::new(settings.reading(), engine.clone(), alert_metrics.clone());
-
-        let (tap, captures) = proxy::tap::channel(config.tee.memory);
-        let scheme = match &config.proxy.tls {
-            Some(_) => "https",
-            None => "http",
-        };
-        let mut proxy = Proxy::bind(config.proxy, tap, Arc::clone(&proxy_metrics))?;
-        let spool_size = config.spool.as_ref().map(|spool| spool.max_size);
-        let spool = config.spool.map(Queue::open).transpose()?;
-        if let Some(queue) = &spool {
-            registry.register_collector(Box::new(SpoolMetrics(queue.clone())));
-            proxy = proxy.keep_in(queue.clone());
-        }
+        let alerting = Alerting::start(&config, &settings, &store, &mut registry)?;
+        let forwarding = Forwarding::bind(&config, &mut registry)?;
         let address = config.admin.listen;
         let admin_listener = TcpListener::bind(address)
             .await
             .map_err(|source| StartError::Admin { address, source })?;
         let watching = Watching {
-            metrics: Arc::clone(&proxy_metrics),
-            spool: spool.clone().zip(spool_size),
+            metrics: Arc::clone(&forwarding.metrics),
+            spool: forwarding.spool.clone(),
             store: Arc::clone(&store),
-            outbox,
+            outbox: alerting.outbox.clone(),
             alert: settings.alert(),
             outage_after: settings.outage_after(),
         };
         let (reload, asked) = admin::Reload::channel();
         let admin = Admin {
-            registry: Arc::new(registry),
-            muting: Muting {
-                mutes: engine.mutes(),
-                keyring,
-                config: settings.alert(),
-            },
-            reload,
-            store,
-            robots: health,
-            journal,
-            activity: engine.activity(),
-            config: settings.alert(),
-            warnings: settings.warnings(),
-            probe: status::probe(
-                proxy_metrics,
-                proxy.outlook(),
-                spool.clone().zip(spool_size),
-            ),
-            draw: status::draw(&config.robots),
-            scheme,
-            listen: proxy.local_addr(),
-            ready: Ready::default(),
             token: config.admin.token,
+            reload,
+            ..pages((&alerting, &forwarding), registry, store, &settings)
         };
         Ok(Self {
-            proxy,
             admin,
             admin_listener,
-            pipeline,
-            engine,
-            metrics: alert_metrics,
-            captures,
-            deliveries,
+            proxy: forwarding.proxy,
+            captures: forwarding.captures,
+            spool: forwarding.spool.map(|(queue, _)| queue),
+            pipeline: alerting.pipeline,
+            engine: alerting.engine,
+            metrics: alerting.metrics,
+            deliveries: alerting.deliveries,
             settings,
             retention: config.retention,
-            spool,
             watching,
             asked: Some(asked),
         })
@@ -265,33 +213,40 @@ impl App {
     }
 }
 
-/// Returns what the key of mute links is made of, should the state keep none yet.
-fn random_key() -> Result<Key, StartError> {
-    let mut bytes = [0; 32];
-    let random = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(&mut bytes).map_err(|_| StartError::Random)?;
-    Ok(Key::new(bytes))
-}
-
 /// Names the crypto of every TLS connection that does not name its own; once a process.
 pub(crate) fn install_crypto() {
     // An error means that one is installed already, by us or by the program around us.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn robots(config: &Config) -> Result<Vec<Arc<dyn Notifier>>, StartError> {
-    config
-        .robots
-        .iter()
-        .map(|(name, robot)| {
-            let robot = dingtalk::Robot::new(robot.clone(), &HttpSettings::default());
-            let robot = robot.map_err(|source| StartError::Robot {
-                name: name.clone(),
-                source,
-            })?;
-            Ok(Arc::new(robot) as Arc<dyn Notifier>)
-        })
-        .collect()
+/// Returns what the pages show; who may see it is the caller's to say.
+fn pages(
+    (alerting, forwarding): (&Alerting, &Forwarding),
+    registry: Registry,
+    store: Arc<dyn Store>,
+    settings: &Settings,
+) -> Admin {
+    Admin {
+        registry: Arc::new(registry),
+        muting: Muting {
+            mutes: alerting.engine.mutes(),
+            keyring: alerting.keyring.clone(),
+            config: settings.alert(),
+        },
+        reload: admin::Reload::default(),
+        store,
+        robots: alerting.outbox.health(),
+        journal: alerting.outbox.journal(),
+        activity: alerting.engine.activity(),
+        config: settings.alert(),
+        warnings: settings.warnings(),
+        probe: forwarding.probe(),
+        draw: Arc::clone(&alerting.draw),
+        scheme: forwarding.scheme,
+        listen: forwarding.proxy.local_addr(),
+        ready: Ready::default(),
+        token: None,
+    }
 }
 
 fn spawn_admin(

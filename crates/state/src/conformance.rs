@@ -11,8 +11,8 @@ pub(crate) mod robots;
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    Claim, Cursor, End, IssueHash, IssueKey, Parcel, RouteKey, Search, Seen, Settlement, Sighting,
-    Store, Watch, Window, Word,
+    Claim, Cursor, End, Found, IssueHash, IssueKey, Parcel, RouteKey, Search, Seen, Settlement,
+    Sighting, Store, Watch, Window, Word,
 };
 
 /// Hands every claim to a macro, after its first argument.
@@ -25,7 +25,7 @@ macro_rules! all_claims {
                 a_threshold_counts_distinct_users, a_burst_counts_a_sliding_window, a_window_counts_no_further_than_asked,
                 a_clock_set_back_loses_no_count, tells_a_release_that_is_new_on_the_route, tells_the_event_before,
                 lists_issues_last_seen_first, a_search_goes_through_all_issues_page_by_page,
-                a_search_finds_what_matches, a_search_goes_on_where_an_issue_was_seen_again, finds_what_is_quiet, forgets_issues_not_seen_for_long,
+                a_search_finds_what_matches, a_search_looks_at_so_many_at_a_time, a_search_goes_on_where_an_issue_was_seen_again, finds_what_is_quiet, forgets_issues_not_seen_for_long,
                 an_issue_with_a_word_on_its_way_is_not_forgotten;
             outbox: one_caller_claims_a_word, a_word_decided_before_the_last_one_is_void, a_word_for_no_robot_is_said_at_once,
                 settling_starts_a_new_count, events_after_the_telling_are_not_lost, several_robots_tell_one_word,

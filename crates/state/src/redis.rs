@@ -27,7 +27,7 @@ pub(crate) use self::link::late;
 use self::link::{Link, unavailable};
 use self::script::Scripts;
 use crate::memory::{cut, cut_environment, duration, folded, millis, release_hash, user_hash};
-use crate::search::{MINUTE, Sieve};
+use crate::search::Sieve;
 use crate::{
     Claim, Cursor, End, Expired, Found, Gathered, Issue, IssueKey, Mute, Other, Parcel, Pending,
     Quiet, Report, RouteKey, Search, Seen, Settlement, Sighting, Store, Take, Unavailable, Watch,
@@ -579,6 +579,9 @@ fn add_watch(call: &mut ScriptInvocation<'_>, watch: &Watch) {
 fn optional(at: Option<SystemTime>) -> String {
     at.map_or_else(String::new, |at| millis(at).to_string())
 }
+
+/// Within which messages count against a budget.
+const MINUTE: Duration = Duration::from_secs(60);
 
 const BACKEND: &str = "redis";
 

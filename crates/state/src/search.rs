@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use crate::memory::millis;
 use crate::{Issue, IssueKey, NoIssueKey};
@@ -111,9 +111,6 @@ impl<'a> Sieve<'a> {
         self.title.contains(&self.text)
     }
 }
-
-/// Within which messages count against a budget.
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {

@@ -384,6 +384,37 @@ pub(crate) async fn a_search_finds_what_matches(store: &dyn Store) {
     assert_eq!(alone.as_ref(), Some(&issues[0]));
 }
 
+pub(crate) async fn a_search_looks_at_so_many_at_a_time(store: &dyn Store) {
+    let all = Found::LOOKED_AT as u64 + 200;
+    for number in 0..all {
+        let mut hash = [0; 16];
+        hash[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        let sighting = Sighting {
+            hashes: &[IssueHash(hash)],
+            title: &format!("number {number} of many"),
+            ..SIGHTING
+        };
+        store.observe(&sighting, at(number)).await.unwrap();
+    }
+    let text = "number 7 of".to_owned();
+    let oldest = Search {
+        text,
+        ..Search::default()
+    };
+
+    let first = store.search(&oldest, None, 9).await.unwrap();
+    let second = store.search(&oldest, first.next, 9).await.unwrap();
+    let many = store.search(&Search::default(), None, 300).await.unwrap();
+
+    assert_eq!((first.issues.len(), first.known as u64), (0, all));
+    assert!(first.next.is_some(), "there is more to look at");
+    assert_eq!((second.issues.len(), second.next), (1, None));
+    assert_eq!(second.issues[0].title, "number 7 of many");
+    let seen: Vec<SystemTime> = many.issues.iter().map(|issue| issue.last_seen).collect();
+    let expected: Vec<SystemTime> = (all - 300..all).rev().map(at).collect();
+    assert_eq!(seen, expected);
+}
+
 pub(crate) async fn a_search_goes_on_where_an_issue_was_seen_again(store: &dyn Store) {
     for (event, hash) in (1..=5).zip(b'a'..) {
         see(store, hash, event, u64::from(event)).await;

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use proxy::Verdict;
 
-pub use self::load::{Loaded, Sources};
+pub use self::load::{Loaded, Sources, admin_address};
 pub use self::problem::{Origin, Problem};
 
 /// Everything the operator chose.

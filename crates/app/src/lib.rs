@@ -14,6 +14,7 @@ mod settings;
 mod shutdown;
 mod spool_metrics;
 mod status;
+mod vitals;
 mod watch;
 
 pub use admin::reload::Asked as ReloadRequest;
@@ -26,11 +27,12 @@ pub mod spool {
     pub use ::spool::{Exported, Inspection, OpenError, Which, drop_requests, export, inspect};
 }
 
-pub use crate::config::{Config, Loaded, Problem, Sources};
+pub use crate::config::{Config, Loaded, Problem, Sources, admin_address};
 pub use crate::process::{App, StartError, Stopped};
 pub use crate::reload::Reload;
 pub use crate::settings::ReloadError;
 pub use crate::shutdown::{reload_signal, stop_signal};
+pub use crate::vitals::{Stage, Still, Vitals};
 
 /// Returns a moment in RFC 3339, in whole seconds, UTC.
 pub fn date(moment: std::time::SystemTime) -> String {

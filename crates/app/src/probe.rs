@@ -2,8 +2,10 @@
 
 use std::time::SystemTime;
 
-use alert::{Failure, Message, Notifier, Retry};
+use alert::{Message, Notifier, Retry};
 use dingtalk::{HttpSettings, Robot, RobotConfig};
+
+pub use alert::Failure;
 
 /// Sends the test card through each of a robot's webhooks and returns the first refusal, if there is one.
 ///

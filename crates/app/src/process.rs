@@ -23,6 +23,7 @@ use crate::parts::{Alerting, Forwarding};
 use crate::pipeline::Pipeline;
 use crate::reload::{Reload, obey};
 use crate::settings::Settings;
+use crate::vitals::{Stage, Vitals};
 use crate::watch::Watching;
 
 /// A proxy with its alert pipeline and admin pages, bound to its addresses and ready to run.
@@ -40,6 +41,9 @@ pub struct App {
     spool: Option<Queue>,
     watching: Watching,
     asked: Option<mpsc::Receiver<Asked>>,
+    /// There as long as the pipeline is.
+    pipeline_lives: Arc<()>,
+    tell: Box<dyn Fn(Stage) + Send + Sync>,
 }
 
 /// Why a process cannot start. Trying again helps once the address is free.
@@ -141,6 +145,8 @@ impl App {
             retention: config.retention,
             watching,
             asked: Some(asked),
+            pipeline_lives: Arc::default(),
+            tell: Box::new(|_| {}),
         })
     }
 
@@ -161,6 +167,19 @@ impl App {
         self.admin_listener
             .local_addr()
             .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+    }
+
+    /// Returns what tells whether every part still moves.
+    pub fn vitals(&self) -> Vitals {
+        Vitals::new(self.proxy.pulse(), &self.pipeline_lives)
+    }
+
+    /// Names somebody to be told of each stage the process comes to.
+    pub fn telling(self, tell: impl Fn(Stage) + Send + Sync + 'static) -> Self {
+        Self {
+            tell: Box::new(tell),
+            ..self
+        }
     }
 
     /// Serves until `stop` resolves; then stops accepting, finishes what is in flight and delivers what was decided,
@@ -185,15 +204,21 @@ impl App {
         let sweeping = tokio::spawn(sweep(self.engine));
         let watching = tokio::spawn(self.watching.run(proxy.outlook()));
         let admin = spawn_admin(self.admin_listener, self.admin, ended);
-        let mut pipeline = tokio::spawn(self.pipeline.run(self.captures));
+        let (pipeline, lives) = (self.pipeline, self.pipeline_lives);
+        let mut pipeline = tokio::spawn(async move {
+            pipeline.run(self.captures).await;
+            drop(lives);
+        });
         ready.set(true);
+        (self.tell)(Stage::Serving);
 
         tokio::select! {
             () = stop => {}
-            () = obey(reloads, self.settings, &proxy) => {}
+            () = obey(reloads, self.settings, &proxy, &self.tell) => {}
         }
 
         ready.set(false);
+        (self.tell)(Stage::Stopping);
         proxy.shutdown(grace);
         proxy.stopped().await;
         if let Some(queue) = self.spool {

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Config;
 use crate::settings::Settings;
+use crate::vitals::Stage;
 
 /// A configuration that is to be put in force, and who waits for what comes of it.
 #[derive(Debug)]
@@ -15,11 +16,12 @@ pub struct Reload {
     pub answer: Option<Asked>,
 }
 
-/// Puts each new configuration in force. Never ends, also when no more can come.
+/// Puts each new configuration in force, and tells that requests are taken under it. Never ends, also when no more can come.
 pub(crate) async fn obey(
     mut reloads: mpsc::Receiver<Reload>,
     mut settings: Settings,
     proxy: &proxy::Running,
+    tell: &(dyn Fn(Stage) + Send + Sync),
 ) {
     while let Some(Reload { config, answer }) = reloads.recv().await {
         let applied = settings.apply(config, proxy);
@@ -40,6 +42,7 @@ pub(crate) async fn obey(
             // Who asked may have left.
             let _ = answer.send(applied.map_err(|error| in_words(&error)));
         }
+        tell(Stage::Serving);
     }
     std::future::pending().await
 }

@@ -23,6 +23,7 @@ use crate::keep::Keeper;
 use crate::metrics::Metrics;
 use crate::patrol::TICK;
 use crate::plan::Plan;
+use crate::pulse::{Beat, Pulse};
 use crate::replay::Replay;
 use crate::tap::Tap;
 use crate::worker::Worker;
@@ -36,6 +37,7 @@ pub struct Proxy {
     tap: Tap,
     metrics: Arc<Metrics>,
     keeper: Option<Arc<Keeper>>,
+    pulse: Pulse,
 }
 
 /// A proxy that serves. Dropping it stops its threads at once; [`Running::shutdown`] lets them finish first.
@@ -86,6 +88,7 @@ struct Seed {
     tap: Tap,
     metrics: Arc<Metrics>,
     keeper: Option<Arc<Keeper>>,
+    beat: Beat,
     commands: watch::Receiver<Command>,
 }
 
@@ -104,6 +107,7 @@ impl Proxy {
         Ok(Proxy {
             commands: watch::Sender::new(Command { plan, grace: None }),
             address,
+            pulse: Pulse::new(listeners.len()),
             listeners,
             tap,
             metrics,
@@ -127,6 +131,11 @@ impl Proxy {
         Outlook(self.commands.subscribe())
     }
 
+    /// Returns what tells whether the forwarding threads move, once they are started.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+
     /// Starts the forwarding threads.
     ///
     /// # Errors
@@ -145,6 +154,7 @@ impl Proxy {
                 tap,
                 metrics,
                 keeper: self.keeper.clone(),
+                beat: self.pulse.of_thread(index),
                 commands: commands.clone(),
             };
             let (ready, door) = (ready.clone(), Arc::clone(&door));
@@ -279,7 +289,7 @@ fn run(seed: Seed, ready: std::sync::mpsc::Sender<io::Result<()>>, door: &Mutex<
     drop(door.lock());
     let plan = Arc::clone(&seed.commands.borrow().plan);
     let worker = Rc::new(Worker::new(plan, seed.tap, seed.metrics, seed.keeper));
-    runtime.block_on(serve(worker, listener, seed.commands));
+    runtime.block_on(serve(worker, listener, seed.beat, seed.commands));
 }
 
 /// The thread that sends what the spool holds.
@@ -302,9 +312,14 @@ fn replay(
     runtime.block_on(Replay::new(plan, keeper, metrics).run(commands));
 }
 
-async fn serve(worker: Rc<Worker>, listener: TcpListener, mut commands: watch::Receiver<Command>) {
+async fn serve(
+    worker: Rc<Worker>,
+    listener: TcpListener,
+    beat: Beat,
+    mut commands: watch::Receiver<Command>,
+) {
     let mut connections = JoinSet::new();
-    let patrolling = tokio::task::spawn_local(patrol(Rc::clone(&worker)));
+    let patrolling = tokio::task::spawn_local(patrol(Rc::clone(&worker), beat));
     let grace = loop {
         let has_room = worker.has_room();
         tokio::select! {
@@ -336,12 +351,13 @@ async fn serve(worker: Rc<Worker>, listener: TcpListener, mut commands: watch::R
     patrolling.abort();
 }
 
-/// Advances the clock of the thread's connections for ever.
-async fn patrol(worker: Rc<Worker>) {
+/// Advances the clock of the thread's connections for ever, which shows that the thread moves.
+async fn patrol(worker: Rc<Worker>, beat: Beat) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        beat.beat();
         worker.patrol.advance(&worker.settings().config().limits);
     }
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::Config;
 use super::problem::{Origin, Problem};
 use super::read;
 use super::secret::Environment;
 use super::section::{Findings, Section};
 use super::tree::{self, Node, Table, Value};
+use super::units::address;
+use super::{AdminConfig, Config};
 
 /// Where the configuration comes from, weakest first.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +88,27 @@ impl Loaded {
             Err(problems)
         };
         (loaded, findings.keys())
+    }
+}
+
+/// Returns where a process with these sources serves its admin pages, whatever else they say.
+///
+/// A process goes on when its file is changed into one that it would refuse; who asks how it is must not stumble over that.
+///
+/// # Errors
+/// What keeps the address from being read.
+pub fn admin_address(sources: &Sources) -> Result<SocketAddr, Vec<Problem>> {
+    let findings = Findings::default();
+    let mut table = read_file(sources, &findings);
+    tree::overlay_environment(&mut table, sources.environment.iter().cloned());
+    let default = AdminConfig::default().listen;
+    let mut admin = Section::root(table, findings.clone()).section("admin");
+    let listen = admin.read("listen", default, address);
+    let (problems, _) = findings.take();
+    if problems.is_empty() {
+        Ok(listen)
+    } else {
+        Err(problems)
     }
 }
 

@@ -134,7 +134,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that only some of ours may use.
-const OWNERS: [(&str, &[&str]); 24] = [
+const OWNERS: [(&str, &[&str]); 27] = [
     ("anyhow", &["cli"]),
     ("askama", &["admin"]),
     ("axum", &["admin"]),
@@ -142,6 +142,8 @@ const OWNERS: [(&str, &[&str]); 24] = [
     ("brotli", &["event"]),
     ("brotli-decompressor", &["event"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("flate2", &["event", "testkit"]),
     ("hmac", &["alert", "dingtalk", "testkit"]),
     ("hyper", &["proxy", "admin", "testkit"]),
@@ -154,6 +156,7 @@ const OWNERS: [(&str, &[&str]); 24] = [
     ("redis", &["state"]),
     ("reqwest", &["dingtalk"]),
     ("rustls", &["proxy", "admin", "app", "dingtalk", "testkit"]),
+    ("sd-notify", &["cli"]),
     ("toml", &["app"]),
     ("tokio-rustls", &["proxy", "testkit"]),
     ("tracing-subscriber", &["app"]),

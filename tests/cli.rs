@@ -12,12 +12,20 @@ use testkit::{FakeSentry, Robot, RobotSimulator, SdkRequest};
 
 use crate::program::{PATIENCE, PROGRAM, RunningProxy, STATE_KIND, command};
 
+#[path = "cli/health.rs"]
+mod health;
+#[path = "cli/init.rs"]
+mod init;
 #[path = "cli/log.rs"]
 mod log;
+#[path = "cli/manual.rs"]
+mod manual;
 #[path = "cli/mute.rs"]
 mod mute;
 #[path = "support/program.rs"]
 mod program;
+#[path = "cli/service.rs"]
+mod service;
 #[path = "cli/spool.rs"]
 mod spool;
 

@@ -6,9 +6,15 @@ use std::path::PathBuf;
 use app::Sources;
 use clap::{Args, Parser, Subcommand};
 
+mod install;
+
+pub(crate) use self::install::{
+    CompletionsArguments, HealthArguments, InitArguments, ManArguments,
+};
+
 /// A Sentry-compatible ingest proxy: forwards every request to Sentry unchanged and tells DingTalk robots about errors.
 #[derive(Debug, Parser)]
-#[command(name = "sentry-notice", version, max_term_width = 100)]
+#[command(name = "sentry-notice", version = env!("SENTRY_NOTICE_VERSION"), max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -16,6 +22,11 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a first configuration: asks for what it needs or takes flags, tries both ends, prints the DSN to use.
+    ///
+    /// Exits with 0 when Sentry answered and the robot took a test card, 1 when the file is written but one of them did
+    /// not, 2 when nothing was written.
+    Init(InitArguments),
     /// Run the proxy until SIGTERM or SIGINT.
     ///
     /// Prints every address it listens on to stderr. Exits with 0 when stopped, 1 when it cannot go on, 2 when the
@@ -47,6 +58,14 @@ pub(crate) enum Command {
     ///
     /// Exits with 0 when it was done, 1 when not, 2 when the call is wrong.
     Mute(MuteArguments),
+    /// Ask a running proxy whether it takes requests; for HEALTHCHECK and probes.
+    ///
+    /// Exits with 0 when it does, 1 otherwise.
+    Health(HealthArguments),
+    /// Print the completion script of a shell.
+    Completions(CompletionsArguments),
+    /// Print the manual page, of the program or of one command.
+    Man(ManArguments),
 }
 
 #[derive(Debug, Args)]

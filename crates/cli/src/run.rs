@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use app::{App, Config, Reload, ReloadRequest, Sources, Stopped};
+use app::{App, Config, Reload, ReloadRequest, Sources, Stage, Stopped};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use crate::args::RunArguments;
 use crate::report::{fail, load, read, say};
+use crate::service;
 
 pub(crate) fn run(arguments: &RunArguments) -> ExitCode {
     let mut sources = arguments.config.sources();
@@ -96,11 +97,16 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
     say(format!("listening on {scheme}://{}", app.address()));
     say(format!("admin on http://{}", app.admin_address()));
     say(format!("forwarding to {upstream}"));
+    let watching = service::watch(app.vitals());
     let stop = async {
         let name = signal.await;
+        // A thread that ends is no reason to restart a process that stops.
+        if let Some(watching) = watching {
+            watching.abort();
+        }
         tracing::info!(signal = name, "stopping");
     };
-    let stopped = app.run(stop, reloads, GRACE).await;
+    let stopped = app.telling(service::tell).run(stop, reloads, GRACE).await;
     reloader.abort();
     match stopped {
         Ok(Stopped { undelivered: 0 }) => ExitCode::SUCCESS,
@@ -123,6 +129,7 @@ struct Reloader {
 impl Reloader {
     async fn run(mut self) {
         while let Some(answer) = self.next().await {
+            service::tell_reloading();
             match read(&self.sources) {
                 Ok(loaded) => {
                     let config = loaded.config;
@@ -132,6 +139,7 @@ impl Reloader {
                 }
                 Err(problems) => {
                     say(&problems);
+                    service::tell(Stage::Serving);
                     tracing::warn!("configuration not reloaded, the old one stays in force");
                     // Who asked may have left.
                     let _ = answer.map(|answer| answer.send(Err(problems)));

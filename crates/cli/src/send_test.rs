@@ -44,19 +44,44 @@ async fn test_all(config: &Config, wanted: Option<&str>) -> ExitCode {
         if wanted.is_some_and(|wanted| wanted != name) {
             continue;
         }
-        match app::probe::send_test(robot).await {
-            Ok(()) => print(format!("{name}: delivered")),
-            Err(failure) => {
-                print(format!(
-                    "{name}: not delivered: {}: {}",
-                    failure.reason, failure.detail
-                ));
-                if !failure.hint.is_empty() {
-                    print(format!("    hint: {}", failure.hint));
-                }
-                code = ExitCode::FAILURE;
-            }
+        let verdict = Verdict::of(name, app::probe::send_test(robot).await);
+        print(&verdict);
+        if !verdict.is_delivered {
+            code = ExitCode::FAILURE;
         }
     }
     code
+}
+
+/// What became of a test card, in words.
+pub(crate) struct Verdict {
+    pub(crate) is_delivered: bool,
+    words: String,
+}
+
+impl Verdict {
+    pub(crate) fn of(robot: &str, sent: Result<(), app::probe::Failure>) -> Self {
+        let words = match &sent {
+            Ok(()) => format!("{robot}: delivered"),
+            Err(failure) => {
+                let (reason, detail) = (failure.reason, &failure.detail);
+                let mut words = format!("{robot}: not delivered: {reason}: {detail}");
+                if !failure.hint.is_empty() {
+                    words.push_str("\n    hint: ");
+                    words.push_str(failure.hint);
+                }
+                words
+            }
+        };
+        Self {
+            is_delivered: sent.is_ok(),
+            words,
+        }
+    }
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.words)
+    }
 }

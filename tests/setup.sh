@@ -3,7 +3,7 @@
 #
 #     tests/setup.sh && . target/test-env/env.sh && cargo test --workspace
 #
-# Everything goes below target/test-env; a part whose inputs have not changed is left as it is, so a second run takes
+# Everything goes below target/test-env (the tools that check deploy/, too); a part whose inputs have not changed is left as it is, so a second run takes
 # under a second. Only what Debian itself must give (a C compiler, Python) is installed outside, and only for root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -20,13 +20,22 @@ main() {
     need_command redis-server redis-server # the tests start their own
     need_command chromium chromium # looks at the status page, for tests/status_page.rs
     need_command strace strace # makes system calls fail, for tests/durability.rs
+    need_command haproxy haproxy # checks deploy/haproxy
+    need_command systemd-analyze systemd # checks deploy/systemd; nothing is started
+    need_command buildah buildah # builds the image of deploy/Dockerfile
+    need_command podman podman # runs it …
+    need_command runc runc # … by the one runtime that also takes an old arrangement of cgroups
+    need_command strip binutils
     need_python
     part python "$clients"/requirements*.txt
     part bugsink "$clients/bugsink/requirements.txt"
     part snapshot "$clients/bugsink/requirements.txt" \
         "$clients/bugsink/bugsink_conf.py" "$clients/bugsink/make_snapshot.py"
-    part promtool tests/setup.sh
+    part deploy tests/deploy/requirements.txt
+    part promtool
+    part image_base
     part node "$clients/package.json" "$clients/package-lock.json"
+    ln -sf ../../promtool/usr/bin/promtool "$environment/deploy/bin/promtool"
     write_variables
 }
 
@@ -65,12 +74,46 @@ install_snapshot() {
     "$environment/bugsink/bin/python" "$clients/bugsink/make_snapshot.py" "$1"
 }
 
-# Prometheus' own judge of metrics, alone: the package that holds it is not installed.
+# Linters of deploy/, each a program of its own in the environment.
+install_deploy() {
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet -r tests/deploy/requirements.txt
+}
+
+# Prometheus' own check of rules, out of its package: the server is not installed.
 install_promtool() {
-    mkdir -p "$1"
-    (cd "$1" && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool)
-    chmod +x "$1/promtool"
-    rm "$1"/prometheus_*.deb
+    unpack_debian "$1" prometheus
+    find "$1" -type f ! -path '*/bin/promtool' -delete
+}
+
+# The least Debian that deploy/Dockerfile can build on when the program is compiled already. Unpacked, not installed.
+install_image_base() {
+    local directory
+    # shellcheck disable=SC2046
+    unpack_debian "$1" $(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
+        --no-replaces --no-enhances bash ca-certificates coreutils findutils grep libc-bin libgcc-s1 |
+        grep -E '^[a-z0-9]' | sort -u)
+    mkdir -p "$1/tmp" "$1/etc/ssl/certs"
+    cat "$1"/usr/share/ca-certificates/mozilla/*.crt >"$1/etc/ssl/certs/ca-certificates.crt"
+    for directory in bin lib lib64 sbin; do
+        [[ -e $1/$directory ]] || ln -s "usr/$directory" "$1/$directory"
+    done
+}
+
+# Unpacks Debian packages into a folder: unpack_debian FOLDER PACKAGE…
+unpack_debian() {
+    local folder=$1 debs package
+    shift
+    debs=$(mktemp -d)
+    (cd "$debs" && apt-get download -qq "$@" 2>/dev/null) || {
+        update_debian
+        (cd "$debs" && apt-get download -qq "$@")
+    }
+    mkdir -p "$folder"
+    for package in "$debs"/*.deb; do
+        dpkg-deb -x "$package" "$folder"
+    done
+    rm -r "$debs"
 }
 
 # The npm packages; no install scripts, because they download programs that the tests do not run.
@@ -114,8 +157,14 @@ install_debian() {
         fail "the Debian package \`$1\` is missing" "install it as root, then run this again"
     fi
     echo "installing the Debian package $1"
-    apt-get update -qq
+    update_debian
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"
+}
+
+# Reads Debian's lists of packages, once.
+update_debian() {
+    [[ ${lists_are_new-} ]] || apt-get update -qq
+    lists_are_new=1
 }
 
 # Writes the file that tells the Rust tests where everything is.
@@ -125,9 +174,11 @@ export SENTRY_NOTICE_PYTHON='$environment/python/bin/python'
 export SENTRY_NOTICE_NODE='$(<"$environment/node/program")'
 export SENTRY_NOTICE_NODE_MODULES='$environment/node/node_modules'
 export SENTRY_NOTICE_CHROMIUM='$(type -P chromium)'
-export SENTRY_NOTICE_PROMTOOL='$environment/promtool/promtool'
+export SENTRY_NOTICE_PROMTOOL='$environment/promtool/usr/bin/promtool'
 export SENTRY_NOTICE_BUGSINK='$environment/bugsink/bin/python'
 export SENTRY_NOTICE_BUGSINK_SNAPSHOT='$environment/snapshot'
+export SENTRY_NOTICE_DEPLOY_TOOLS='$environment/deploy/bin'
+export SENTRY_NOTICE_IMAGE_BASE='$environment/image_base'
 END
 }
 

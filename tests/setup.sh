@@ -21,6 +21,7 @@ main() {
     need_command chromium chromium # looks at the status page, for tests/status_page.rs
     need_command strace strace # makes system calls fail, for tests/durability.rs
     need_command haproxy haproxy # checks deploy/haproxy
+    need_command nginx nginx # checks what docs/deploy.md says to write for it
     need_command systemd-analyze systemd # checks deploy/systemd; nothing is started
     need_command buildah buildah # builds the image of deploy/Dockerfile
     need_command podman podman # runs it …

@@ -81,6 +81,62 @@ fn haproxy_accepts_its_file_without_a_warning() {
 }
 
 #[test]
+fn nginx_accepts_what_the_pages_say_to_write() {
+    for page in ["../docs/deploy.md", "../docs/deploy.zh-CN.md"] {
+        let text = std::fs::read_to_string(deploy(page)).unwrap();
+        let (_, after) = text.split_once("```nginx\n").unwrap();
+        let (block, _) = after.split_once("```").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("nginx.conf");
+        let whole = format!(
+            "pid nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{ access_log off;\n{block} }}\n"
+        );
+        std::fs::write(&file, whole).unwrap();
+        let Some(mut nginx) = tool("nginx") else {
+            return;
+        };
+
+        let said = succeed(
+            nginx
+                .arg("-t")
+                .arg("-p")
+                .arg(directory.path())
+                .arg("-c")
+                .arg(&file),
+        );
+
+        assert!(
+            said.contains("successful") && !said.contains("[warn]"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn both_languages_say_the_same() {
+    let [english, chinese] = ["../docs/deploy.md", "../docs/deploy.zh-CN.md"]
+        .map(|page| std::fs::read_to_string(deploy(page)).unwrap());
+
+    let shape = |page: &str| {
+        let lines = page.lines();
+        lines
+            .filter(|line| line.starts_with(['#', '|']) || line.starts_with("```"))
+            .map(|line| {
+                line.chars()
+                    .take_while(|one| "#|`".contains(*one))
+                    .collect::<String>()
+            })
+            .collect::<Vec<_>>()
+    };
+
+    assert_eq!(
+        shape(&english),
+        shape(&chinese),
+        "headings, rows of tables, blocks"
+    );
+}
+
+#[test]
 fn kubernetes_accepts_the_manifests() {
     for file in ["sidecar.yaml", "standalone.yaml"] {
         let Some(mut validate) = tool("kubernetes-validate") else {

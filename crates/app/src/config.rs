@@ -8,6 +8,8 @@ mod forwarding;
 mod load;
 mod problem;
 mod read;
+#[cfg(test)]
+mod reference;
 mod routes;
 mod secret;
 mod section;

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use testkit::{Answer, Behaviour, FakeSentry, Robot, RobotSimulator};
 
 use super::{notice, path, text};
-use crate::program::PROGRAM;
+use crate::program::{PATIENCE, PROGRAM, RunningProxy, STATE_KIND, command};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_a_file_tries_both_ends_and_prints_the_dsn() {
@@ -253,6 +253,57 @@ async fn on_a_terminal_it_asks_and_asks_again() {
         seen.contains(&format!("http://{KEY}@127.0.0.1:9010/42")),
         "{seen}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_nothing_to_the_first_card_of_a_real_sdk() {
+    let Some(python) = std::env::var_os("SENTRY_NOTICE_PYTHON") else {
+        let what = "a real SDK: SENTRY_NOTICE_PYTHON is not set\nhint: tests/setup.sh installs it";
+        assert!(
+            std::env::var_os("SENTRY_NOTICE_REQUIRE_REAL").is_none(),
+            "{what}"
+        );
+        super::skip(what);
+        return;
+    };
+    let (sentry, robots) = ends().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("proxy.toml");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = listener.local_addr().unwrap().to_string();
+    drop(listener);
+
+    let begun = init(&[
+        &["--dsn", &sentry.dsn(KEY, 42), "--output", path(&file)],
+        &["--webhook", &robots.url("token"), "--secret", "SEC1"],
+        &["--proxy", &format!("http://{listen}")],
+    ])
+    .await;
+    let left = std::fs::read_dir(directory.path()).unwrap().count();
+    let mut run = command(&["run"]);
+    run.current_dir(directory.path())
+        .env_remove(STATE_KIND)
+        .env("SENTRY_NOTICE__LISTEN", &listen)
+        .env("SENTRY_NOTICE__ADMIN__LISTEN", "127.0.0.1:0");
+    let mut proxy = RunningProxy::watch(run.spawn().unwrap());
+    let failing = tokio::process::Command::new(python)
+        .args(["-c", "import sentry_sdk; sentry_sdk.init(); 1 / 0"])
+        .env("SENTRY_DSN", text(&begun.stdout).trim())
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1")
+        .output()
+        .await
+        .unwrap();
+    robots.wait_for(2, PATIENCE).await.unwrap();
+
+    assert_eq!(begun.status.code(), Some(0), "{}", text(&begun.stderr));
+    assert_eq!(left, 1, "init leaves nothing but the file");
+    assert!(text(&failing.stderr).contains("ZeroDivisionError"));
+    let card = &robots.messages()[1].text;
+    assert!(card.contains("ZeroDivisionError"), "{card}");
+    assert_eq!(sentry.received().len(), 2, "init's question and the event");
+    assert_eq!(proxy.terminate(), Some(0));
+    assert!(directory.path().join("data/state.db").exists());
 }
 
 async fn ends() -> (FakeSentry, RobotSimulator) {

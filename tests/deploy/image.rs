@@ -193,6 +193,15 @@ impl Engine<'_> {
     }
 }
 
+impl Drop for Engine<'_> {
+    fn drop(&mut self) {
+        // Of a test that failed, the container is still there; of others nothing is.
+        let _ = self
+            .call(&["rm", "--force", "--time=0", "--ignore", NAME])
+            .output();
+    }
+}
+
 fn holds_the_program_and_nothing_else(builder: &Builder) {
     let container = succeed_with_stdout(&mut builder.call(&["from", IMAGE]));
     let root = succeed_with_stdout(&mut builder.call(&["mount", &container]));

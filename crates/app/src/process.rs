@@ -204,11 +204,7 @@ impl App {
         let sweeping = tokio::spawn(sweep(self.engine));
         let watching = tokio::spawn(self.watching.run(proxy.outlook()));
         let admin = spawn_admin(self.admin_listener, self.admin, ended);
-        let (pipeline, lives) = (self.pipeline, self.pipeline_lives);
-        let mut pipeline = tokio::spawn(async move {
-            pipeline.run(self.captures).await;
-            drop(lives);
-        });
+        let mut pipeline = spawn_pipeline(self.pipeline, self.captures, self.pipeline_lives);
         ready.set(true);
         (self.tell)(Stage::Serving);
 
@@ -287,6 +283,14 @@ fn spawn_admin(
         if let Err(error) = admin::serve(listener, admin, stop).await {
             tracing::error!(error = %error, "admin pages stopped");
         }
+    })
+}
+
+/// Runs the pipeline, and keeps `lives` for as long.
+fn spawn_pipeline(pipeline: Pipeline, captures: Captures, lives: Arc<()>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        pipeline.run(captures).await;
+        drop(lives);
     })
 }
 

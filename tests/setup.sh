@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the real-input tests run: real Sentry SDKs, a real Sentry-compatible server, real robot clients.
+# Installs what the real-input tests run: real Sentry SDKs, a real Sentry-compatible server, real robot clients;
+# and what reads the files of deploy/.
 #
 #     tests/setup.sh && . target/test-env/env.sh && cargo test --workspace
 #
-# Everything goes below target/test-env (the tools that check deploy/, too); a part whose inputs have not changed is left as it is, so a second run takes
+# Everything goes below target/test-env; a part whose inputs have not changed is left as it is, so a second run takes
 # under a second. Only what Debian itself must give (a C compiler, Python) is installed outside, and only for root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -83,6 +84,7 @@ install_deploy() {
 
 # Prometheus' own check of rules, out of its package: the server is not installed.
 install_promtool() {
+    update_debian
     unpack_debian "$1" prometheus
     find "$1" -type f ! -path '*/bin/promtool' -delete
 }
@@ -90,6 +92,7 @@ install_promtool() {
 # The least Debian that deploy/Dockerfile can build on when the program is compiled already. Unpacked, not installed.
 install_image_base() {
     local directory
+    update_debian
     # shellcheck disable=SC2046
     unpack_debian "$1" $(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
         --no-replaces --no-enhances bash ca-certificates coreutils findutils grep libc-bin libgcc-s1 |
@@ -106,10 +109,8 @@ unpack_debian() {
     local folder=$1 debs package
     shift
     debs=$(mktemp -d)
-    (cd "$debs" && apt-get download -qq "$@" 2>/dev/null) || {
-        update_debian
-        (cd "$debs" && apt-get download -qq "$@")
-    }
+    # Without the option it warns that its own user may not write there.
+    (cd "$debs" && apt-get download -qq -o APT::Sandbox::User=root "$@")
     mkdir -p "$folder"
     for package in "$debs"/*.deb; do
         dpkg-deb -x "$package" "$folder"
@@ -164,7 +165,7 @@ install_debian() {
 
 # Reads Debian's lists of packages, once.
 update_debian() {
-    [[ ${lists_are_new-} ]] || apt-get update -qq
+    [[ $EUID != 0 || ${lists_are_new-} ]] || apt-get update -qq
     lists_are_new=1
 }
 

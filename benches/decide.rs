@@ -69,7 +69,7 @@ fn bytes_an_issue() -> String {
                 event_id: Some(hash(number + (1 << 50)).0),
                 user: Some(&user),
                 release: Some("shop-api@2.3.1"),
-                environment: None,
+                environment: Some("production"),
                 title: &title,
                 level: 4,
                 routes: &[Watch {

@@ -47,14 +47,18 @@ struct Slot {
     record: Record,
     newer: u32,
     older: u32,
-    /// Grows with each use and each release, so it is odd while the slot is free.
-    generation: u32,
-    is_unsaved: bool,
 }
 
 impl Slot {
     fn is_free(&self) -> bool {
-        self.generation % 2 == 1
+        self.record.generation % 2 == 1
+    }
+
+    /// Puts another record here, to which no hash leads yet.
+    fn put(&mut self, record: Record) {
+        let generation = self.record.generation.wrapping_add(1);
+        self.record = record;
+        self.record.generation = generation;
     }
 }
 
@@ -113,7 +117,7 @@ impl Issues {
         };
         let record = &mut self.slots[at as usize].record;
         record.route_mut(word.route).tell(word, events, now);
-        self.slots[at as usize].is_unsaved = true;
+        self.slots[at as usize].record.is_unsaved = true;
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.said.push(at);
         }
@@ -275,7 +279,7 @@ impl Issues {
         self.unsaved = None;
         self.slots
             .iter_mut()
-            .for_each(|slot| slot.is_unsaved = false);
+            .for_each(|slot| slot.record.is_unsaved = false);
     }
 
     pub(super) fn has_unsaved(&self) -> bool {
@@ -294,7 +298,7 @@ impl Issues {
         let counted = unsaved.counted.drain(left..);
         for at in unsaved.said.drain(..).chain(counted) {
             let slot = &mut self.slots[at as usize];
-            if std::mem::take(&mut slot.is_unsaved) && !slot.is_free() {
+            if std::mem::take(&mut slot.record.is_unsaved) && !slot.is_free() {
                 let key = slot.record.key;
                 batch.issues.push((key, encode(&slot.record)));
             }
@@ -321,7 +325,7 @@ impl Issues {
 
     fn restore_one(&mut self, record: Record) -> u32 {
         let own = short(record.key.project, &record.key.hash);
-        let aliases = record.aliases();
+        let aliases: Vec<u64> = record.aliases().collect();
         self.user_room = self.user_room.saturating_sub(record.users.kept());
         self.len += 1;
         let at = self.push(record);
@@ -337,7 +341,7 @@ impl Issues {
             return;
         };
         let slot = &mut self.slots[at as usize];
-        if !std::mem::replace(&mut slot.is_unsaved, true) {
+        if !std::mem::replace(&mut slot.record.is_unsaved, true) {
             unsaved.counted.push(at);
         }
     }
@@ -394,7 +398,7 @@ impl Issues {
     fn at(&self, short: u64) -> Option<u32> {
         let (at, generation) = *self.index.get(&short)?;
         let slot = self.slot(at)?;
-        (slot.generation == generation).then_some(at)
+        (slot.record.generation == generation).then_some(at)
     }
 
     fn slot(&self, at: u32) -> Option<&Slot> {
@@ -403,8 +407,8 @@ impl Issues {
 
     /// Lets the hashes that are not known name the issue.
     fn attach(&mut self, found: &Places, at: u32) {
-        let generation = self.slots[at as usize].generation;
         let record = &mut self.slots[at as usize].record;
+        let generation = record.generation;
         let own = short(record.key.project, &record.key.hash);
         for (short, known) in found.iter().flatten() {
             if known.is_none() {
@@ -423,10 +427,7 @@ impl Issues {
         self.len += 1;
         let at = match self.free.pop() {
             Some(at) => {
-                let slot = &mut self.slots[at as usize];
-                slot.record = record;
-                slot.is_unsaved = false;
-                slot.generation = slot.generation.wrapping_add(1);
+                self.slots[at as usize].put(record);
                 at
             }
             None => self.push(record),
@@ -446,8 +447,6 @@ impl Issues {
             record,
             newer: NOWHERE,
             older: NOWHERE,
-            generation: 0,
-            is_unsaved: false,
         });
         at
     }
@@ -478,8 +477,7 @@ impl Issues {
             unsaved.gone.push(slot.record.key);
         }
         self.user_room += slot.record.users.kept();
-        slot.record = Record::new(slot.record.key, RouteKey(0), 0);
-        slot.generation = slot.generation.wrapping_add(1);
+        slot.put(Record::new(slot.record.key, RouteKey(0), 0));
         self.free.push(at);
         self.len -= 1;
     }
@@ -488,7 +486,7 @@ impl Issues {
         let slots = &self.slots;
         self.index.retain(|_, (at, generation)| {
             let slot = slots.get(*at as usize);
-            slot.is_some_and(|slot| slot.generation == *generation)
+            slot.is_some_and(|slot| slot.record.generation == *generation)
         });
     }
 

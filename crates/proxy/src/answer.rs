@@ -1,13 +1,18 @@
-//! The answers we give ourselves: refusals, and the 503 for a request that Sentry could not take.
+//! The answers we give ourselves: refusals, the 200 for a request that is safe, and the 503 for one that nobody could take.
 //!
-//! Their shape is Relay's, `{"detail":"…","causes":["…"]}`, which SDKs already log.
+//! Their shape is Relay's, `{"detail":"…","causes":["…"]}`, which SDKs already log. Like Sentry's, they can be read by the
+//! scripts of every site; otherwise a browser would take them for a broken connection.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use event::EventId;
-use http::header::{CONNECTION, CONTENT_TYPE, DATE};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_TYPE, DATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 
 use crate::body::AnswerBody;
 use crate::error::Fault;
@@ -169,6 +174,43 @@ pub(crate) fn kept(id: Option<EventId>, limits: Option<&str>) -> Response<Answer
     response
 }
 
+/// A browser's question whether a site may send, which it asks before a request that is not simple.
+///
+/// Source: the Fetch standard, section 3.3.2.
+#[derive(Debug)]
+pub(crate) struct Preflight {
+    headers: Option<HeaderValue>,
+}
+
+impl Preflight {
+    /// Returns the question that a request is, if it is one.
+    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Option<Preflight> {
+        let is_asked = method == Method::OPTIONS
+            && headers
+                .get(ACCESS_CONTROL_REQUEST_METHOD)
+                .is_some_and(|asked| asked == "POST");
+        is_asked.then(|| Preflight {
+            headers: headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned(),
+        })
+    }
+
+    /// Returns our yes, for a minute: then Sentry shall be asked again.
+    pub(crate) fn allow(&self) -> Response<AnswerBody> {
+        let mut response = json_of(StatusCode::OK, String::new());
+        let headers = response.headers_mut();
+        headers.remove(CONTENT_TYPE);
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("POST"),
+        );
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("60"));
+        if let Some(asked) = &self.headers {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
+        }
+        response
+    }
+}
+
 /// Returns the same answer as bytes.
 pub(crate) fn kept_raw(id: Option<EventId>, limits: Option<&str>) -> Vec<u8> {
     let limits = limits.map(|limits| format!("{RATE_LIMITS}: {limits}\r\n"));
@@ -194,6 +236,11 @@ fn json_of(status: StatusCode, text: String) -> Response<AnswerBody> {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(EXPOSED),
+    );
     if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(SystemTime::now())) {
         headers.insert(DATE, date);
     }
@@ -203,7 +250,8 @@ fn json_of(status: StatusCode, text: String) -> Response<AnswerBody> {
 /// Writes an answer out; `fields` are whole lines.
 fn raw(status: StatusCode, fields: &str, body: &str) -> Vec<u8> {
     let head = format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ndate: {}\r\n{fields}content-length: {}\r\n\r\n",
+        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\naccess-control-allow-origin: *\r\n\
+         access-control-expose-headers: {EXPOSED}\r\ndate: {}\r\n{fields}content-length: {}\r\n\r\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or_default(),
         httpdate::fmt_http_date(SystemTime::now()),
@@ -239,6 +287,9 @@ fn push_string(text: &mut String, value: &str) {
     }
     text.push('"');
 }
+
+/// What a site's script may read of an answer.
+const EXPOSED: &str = "x-sentry-error, x-sentry-rate-limits, retry-after";
 
 pub(crate) const RATE_LIMITS: HeaderName = HeaderName::from_static("x-sentry-rate-limits");
 

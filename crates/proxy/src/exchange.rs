@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use hyper::body::Incoming;
 
 use crate::access::Notes;
-use crate::answer::{self, RATE_LIMITS, Refusal};
+use crate::answer::{self, Preflight, RATE_LIMITS, Refusal};
 use crate::body::{AnswerBody, Feed, Framing, RequestBody, Tail, fed};
 use crate::connection::Client;
 use crate::error::Fault;
@@ -39,6 +39,8 @@ pub(crate) struct Exchange<'w> {
     draft: Option<Box<Copied>>,
     /// The request's head, if the request may be made durable.
     origin: Option<Box<Origin>>,
+    /// A browser's question about a request that might be made durable.
+    preflight: Option<Preflight>,
 }
 
 /// The head of a request to Sentry.
@@ -100,6 +102,8 @@ impl<'w> Exchange<'w> {
             settings.upstreams.of(endpoint.project).host(),
         );
         let may_keep = worker.keeper.is_some() && is_keepable(endpoint.kind, &head.method);
+        let may_follow = worker.keeper.is_some() && is_keepable(endpoint.kind, &Method::POST);
+        let preflight = Preflight::of(&head.method, &head.headers).filter(|_| may_follow);
         Exchange {
             worker,
             settings,
@@ -109,6 +113,7 @@ impl<'w> Exchange<'w> {
             notes,
             draft,
             origin: may_keep.then(|| Origin::of(head)).flatten(),
+            preflight,
         }
     }
 
@@ -342,6 +347,12 @@ impl<'w> Exchange<'w> {
 
     /// Turns what came of it into the answer, and hands the copy over.
     fn conclude(self, came: Came<Received>, copy: Option<BodyCopy>, feed: Option<Feed>) -> Done {
+        if let (Came::Lost(_), Some(preflight)) = (&came, &self.preflight) {
+            return Done {
+                outcome: Outcome::Preflight,
+                answer: preflight.allow(),
+            };
+        }
         let stall = self.settings.config().upstream.response_timeout;
         let (verdict, answer) = match came {
             Came::Answer(received) => {

@@ -52,6 +52,8 @@ pub(crate) enum Outcome {
     Forwarded(Verdict),
     /// We answered it ourselves.
     Refused(Refusal),
+    /// A browser asked whether it may send, and we answered while Sentry could not.
+    Preflight,
 }
 
 impl Outcome {
@@ -223,14 +225,17 @@ fn outcome_index(outcome: Outcome) -> usize {
     match outcome {
         Outcome::Forwarded(verdict) => verdict.index(),
         Outcome::Refused(refusal) => Verdict::ALL.len() + refusal as usize,
+        Outcome::Preflight => OUTCOMES - 1,
     }
 }
 
 fn outcome_label(index: usize) -> &'static str {
     match index.checked_sub(Verdict::ALL.len()) {
         None => Verdict::ALL[index].as_str(),
-        Some(index) => Refusal::ALL[index].reason(),
+        Some(index) => Refusal::ALL
+            .get(index)
+            .map_or("preflight", |refusal| refusal.reason()),
     }
 }
 
-const OUTCOMES: usize = Verdict::ALL.len() + Refusal::ALL.len();
+const OUTCOMES: usize = Verdict::ALL.len() + Refusal::ALL.len() + 1;

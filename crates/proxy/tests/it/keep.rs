@@ -125,6 +125,49 @@ async fn answers_for_a_sentry_that_is_down_and_sends_everything_once_it_is_up() 
     assert_eq!(ask(&proxy, post("/api/42/store/", b"{}")).await.body, b"{}");
 }
 
+/// Without this a browser would not send, and what it does not send cannot be kept.
+#[tokio::test]
+async fn browsers_may_send_while_sentry_is_away() {
+    let (spool, address) = (Spool::new(), nobody().await);
+    let proxy = start_keeping(address, &spool.queue, |_| {});
+    let asks = |target: &str, fields: &str| {
+        format!(
+            "OPTIONS {target} HTTP/1.1\r\nHost: a\r\nOrigin: https://shop.example\r\n{fields}\r\n"
+        )
+        .into_bytes()
+    };
+    let question =
+        "Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: x-lab\r\n";
+
+    let allowed = ask(&proxy, asks("/api/1/envelope/", question)).await;
+
+    assert_eq!(allowed.status(), 200);
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "POST"),
+        ("access-control-allow-headers", "x-lab"),
+        ("access-control-max-age", "60"),
+    ] {
+        assert_eq!(allowed.header(name), Some(value), "{name}");
+    }
+    let kept = ask(&proxy, post("/api/1/envelope/", &envelope("event"))).await;
+    assert_eq!(kept.header("access-control-allow-origin"), Some("*"));
+    for unanswerable in [
+        asks("/api/1/envelope/", ""),
+        asks("/api/0/relays/live/", question),
+        asks(
+            "/api/1/envelope/",
+            "Access-Control-Request-Method: DELETE\r\n",
+        ),
+    ] {
+        let lost = ask(&proxy, unanswerable).await;
+        assert_eq!(lost.status(), 503);
+        assert_eq!(lost.header("access-control-allow-origin"), Some("*"));
+    }
+    let counted = proxy.metric(r#"requests_total{endpoint="envelope",verdict="preflight"}"#);
+    assert_eq!(counted, 1);
+}
+
 #[tokio::test]
 async fn tells_which_upstream_is_down_and_since_when() {
     let (spool, address) = (Spool::new(), nobody().await);

@@ -4,6 +4,7 @@
 
 mod budget;
 mod event_ids;
+mod index;
 mod issues;
 mod persist;
 mod queues;

@@ -1,7 +1,6 @@
 //! All issues in memory: found by any of their hashes, kept in the order they were seen, the oldest evicted when full.
 
-use std::collections::HashMap;
-
+use super::index::{self, Index};
 use super::persist::Known;
 use super::record::Record;
 use super::routes::{Addition, RouteRecord};
@@ -19,8 +18,8 @@ pub(super) struct Issues {
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Where the issue of a hash is. Sixty-four bits of project and hash name it: of a million md5s, two are taken for one
-    /// another once in 30 million times. An entry whose generation has passed leads nowhere.
-    index: HashMap<u64, (u32, u32)>,
+    /// another once in 30 million times.
+    index: Index,
     newest: u32,
     oldest: u32,
     len: usize,
@@ -51,14 +50,17 @@ struct Slot {
 
 impl Slot {
     fn is_free(&self) -> bool {
-        self.record.generation % 2 == 1
+        self.record.is_free
     }
 
-    /// Puts another record here, to which no hash leads yet.
-    fn put(&mut self, record: Record) {
-        let generation = self.record.generation.wrapping_add(1);
-        self.record = record;
-        self.record.generation = generation;
+    /// Returns whether a hash is one of the issue that is here.
+    fn has(&self, hash: u64) -> bool {
+        !self.is_free() && self.hashes().any(|known| known == hash)
+    }
+
+    fn hashes(&self) -> impl Iterator<Item = u64> {
+        let IssueKey { project, hash } = &self.record.key;
+        std::iter::once(short(*project, hash)).chain(self.record.aliases())
     }
 }
 
@@ -68,7 +70,7 @@ impl Issues {
             room: room.max(1),
             slots: Vec::new(),
             free: Vec::new(),
-            index: HashMap::new(),
+            index: Index::default(),
             newest: NOWHERE,
             oldest: NOWHERE,
             len: 0,
@@ -329,9 +331,8 @@ impl Issues {
         self.user_room = self.user_room.saturating_sub(record.users.kept());
         self.len += 1;
         let at = self.push(record);
-        self.index.insert(own, (at, 0));
-        for alias in aliases {
-            self.index.entry(alias).or_insert((at, 0));
+        for hash in std::iter::once(own).chain(aliases) {
+            self.lead(hash, at);
         }
         at
     }
@@ -396,9 +397,8 @@ impl Issues {
     }
 
     fn at(&self, short: u64) -> Option<u32> {
-        let (at, generation) = *self.index.get(&short)?;
-        let slot = self.slot(at)?;
-        (slot.record.generation == generation).then_some(at)
+        let is_there = |at| self.slot(at).is_some_and(|slot| slot.has(short));
+        self.index.find(short, is_there)
     }
 
     fn slot(&self, at: u32) -> Option<&Slot> {
@@ -407,16 +407,19 @@ impl Issues {
 
     /// Lets the hashes that are not known name the issue.
     fn attach(&mut self, found: &Places, at: u32) {
-        let record = &mut self.slots[at as usize].record;
-        let generation = record.generation;
-        let own = short(record.key.project, &record.key.hash);
-        for (short, known) in found.iter().flatten() {
-            if known.is_none() {
-                self.index.insert(*short, (at, generation));
-                if *short != own {
-                    record.alias(*short);
-                }
+        for (hash, _) in found.iter().flatten().filter(|(_, known)| known.is_none()) {
+            let slot = &mut self.slots[at as usize];
+            if !slot.has(*hash) {
+                slot.record.alias(*hash);
             }
+            self.lead(*hash, at);
+        }
+    }
+
+    /// Lets a hash of an issue lead to it.
+    fn lead(&mut self, hash: u64, at: u32) {
+        if self.at(hash).is_none() {
+            self.index.insert(hash, at);
         }
     }
 
@@ -427,7 +430,7 @@ impl Issues {
         self.len += 1;
         let at = match self.free.pop() {
             Some(at) => {
-                self.slots[at as usize].put(record);
+                self.slots[at as usize].record = record;
                 at
             }
             None => self.push(record),
@@ -477,16 +480,16 @@ impl Issues {
             unsaved.gone.push(slot.record.key);
         }
         self.user_room += slot.record.users.kept();
-        slot.put(Record::new(slot.record.key, RouteKey(0), 0));
+        slot.record = Record::vacant(slot.record.key);
         self.free.push(at);
         self.len -= 1;
     }
 
     fn forget_stale_hashes(&mut self) {
         let slots = &self.slots;
-        self.index.retain(|_, (at, generation)| {
-            let slot = slots.get(*at as usize);
-            slot.is_some_and(|slot| slot.record.generation == *generation)
+        self.index.retain(|tag, at| {
+            let slot = slots.get(at as usize).filter(|slot| !slot.is_free());
+            slot.is_some_and(|slot| slot.hashes().any(|hash| index::tag(hash) == tag))
         });
     }
 

@@ -20,9 +20,9 @@ pub(super) struct Record {
     /// because here is room.
     #[serde(skip)]
     pub(super) is_unsaved: bool,
-    /// Grows with each use and each release of the place, so it is odd while that is free.
+    /// Whether there is no issue, but its place.
     #[serde(skip)]
-    pub(super) generation: u32,
+    pub(super) is_free: bool,
     /// All zero when there is none.
     last_event: [u8; 16],
     pub(super) events: u64,
@@ -54,7 +54,7 @@ impl Record {
             title_bytes: 0,
             level: 0,
             is_unsaved: false,
-            generation: 0,
+            is_free: false,
             last_event: [0; 16],
             events: 0,
             first_seen: now,
@@ -63,6 +63,14 @@ impl Record {
             alias: 0,
             first: RouteRecord::new(route),
             more: None,
+        }
+    }
+
+    /// Makes what stands in the place of an issue that is gone.
+    pub(super) fn vacant(key: IssueKey) -> Self {
+        Self {
+            is_free: true,
+            ..Self::new(key, RouteKey(0), 0)
         }
     }
 
@@ -80,7 +88,7 @@ impl Record {
         self.last_event = sighting.event_id.unwrap_or(self.last_event);
     }
 
-    /// Notes another hash that leads to it; beyond [`ALIASES`] the oldest ones are looked up no more after a restart.
+    /// Notes another hash that leads to it; beyond [`ALIASES`] the oldest ones lead to it no more.
     pub(super) fn alias(&mut self, short: u64) {
         if self.alias == 0 {
             self.alias = short;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use testkit::{FakeSentry, Robot, RobotSimulator, SdkRequest};
 
 use crate::program::{PATIENCE, PROGRAM, RunningProxy};
-use crate::tools::{all, deploy, root, skip, succeed, tool};
+use crate::tools::{all, deploy, leave_out, root, skip, succeed, tool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_image_runs_read_only_and_does_its_work() {
@@ -160,7 +160,8 @@ impl Builder {
             .output()
             .unwrap();
         if !tried.status.success() {
-            skip(&format!("no container can be run here: {}", all(&tried)));
+            // The program itself has run already: building the image asks for its version.
+            leave_out(&format!("no container can be run here: {}", all(&tried)));
             return None;
         }
         assert!(all(&tried).contains("sentry-notice "), "{}", all(&tried));

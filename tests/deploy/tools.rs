@@ -30,6 +30,11 @@ pub(crate) fn skip(what: &str) {
     writeln!(std::io::stderr().lock(), "skipped: {what}\nhint: {hint}").unwrap();
 }
 
+/// Says that a part did not run because this machine does not permit it: nothing that could be installed would help.
+pub(crate) fn leave_out(what: &str) {
+    writeln!(std::io::stderr().lock(), "left out: {what}").unwrap();
+}
+
 /// Runs a call, and fails with all it said when it does not end well.
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();

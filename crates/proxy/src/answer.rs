@@ -8,11 +8,9 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use event::EventId;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, CONNECTION, CONTENT_TYPE, DATE,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION, CONTENT_TYPE, DATE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use crate::body::AnswerBody;
 use crate::error::Fault;
@@ -174,43 +172,6 @@ pub(crate) fn kept(id: Option<EventId>, limits: Option<&str>) -> Response<Answer
     response
 }
 
-/// A browser's question whether a site may send, which it asks before a request that is not simple.
-///
-/// Source: the Fetch standard, section 3.3.2.
-#[derive(Debug)]
-pub(crate) struct Preflight {
-    headers: Option<HeaderValue>,
-}
-
-impl Preflight {
-    /// Returns the question that a request is, if it is one.
-    pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Option<Preflight> {
-        let is_asked = method == Method::OPTIONS
-            && headers
-                .get(ACCESS_CONTROL_REQUEST_METHOD)
-                .is_some_and(|asked| asked == "POST");
-        is_asked.then(|| Preflight {
-            headers: headers.get(ACCESS_CONTROL_REQUEST_HEADERS).cloned(),
-        })
-    }
-
-    /// Returns our yes, for a minute: then Sentry shall be asked again.
-    pub(crate) fn allow(&self) -> Response<AnswerBody> {
-        let mut response = json_of(StatusCode::OK, String::new());
-        let headers = response.headers_mut();
-        headers.remove(CONTENT_TYPE);
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("POST"),
-        );
-        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("60"));
-        if let Some(asked) = &self.headers {
-            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
-        }
-        response
-    }
-}
-
 /// Returns the same answer as bytes.
 pub(crate) fn kept_raw(id: Option<EventId>, limits: Option<&str>) -> Vec<u8> {
     let limits = limits.map(|limits| format!("{RATE_LIMITS}: {limits}\r\n"));
@@ -232,10 +193,17 @@ fn json(status: StatusCode, detail: &str, causes: &[String]) -> Response<AnswerB
 }
 
 fn json_of(status: StatusCode, text: String) -> Response<AnswerBody> {
+    let mut response = own(status, text);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+/// Returns an answer that every site's scripts may read.
+pub(crate) fn own(status: StatusCode, text: String) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::own(Bytes::from(text)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,

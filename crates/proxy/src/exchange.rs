@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use hyper::body::Incoming;
 
 use crate::access::Notes;
-use crate::answer::{self, Preflight, RATE_LIMITS, Refusal};
+use crate::answer::{self, RATE_LIMITS, Refusal};
 use crate::body::{AnswerBody, Feed, Framing, RequestBody, Tail, fed};
 use crate::connection::Client;
 use crate::error::Fault;
@@ -22,6 +22,7 @@ use crate::keep::{BodyStream, Contents, Keeper, Parcel, is_keepable};
 use crate::limits::Told;
 use crate::metrics::Outcome;
 use crate::patience::{Answered, Asking, Attempt, Came, watched};
+use crate::preflight::Preflight;
 use crate::pump::{Gathered, Pump, PumpLimits, Stop};
 use crate::tap::{self, BodyCopy, Copied, Dropped, Verdict};
 use crate::upstream::Lease;

@@ -27,6 +27,7 @@ mod patience;
 mod patrol;
 mod plain;
 mod plan;
+mod preflight;
 mod pulse;
 mod pump;
 mod replay;

@@ -152,7 +152,9 @@ impl Metrics {
         };
         for counters in &self.requests {
             for (index, counter) in counters.iter().enumerate() {
-                *totals.slot(index) += counter.get();
+                if let Some(slot) = totals.slot(index) {
+                    *slot += counter.get();
+                }
             }
         }
         totals
@@ -187,15 +189,17 @@ impl Totals {
         BOUNDS_MICROS.into_iter().map(Duration::from_micros)
     }
 
-    fn slot(&mut self, outcome: usize) -> &mut u64 {
-        match Verdict::ALL.get(outcome) {
+    /// Returns what counts an outcome; nothing counts preflights, which carry nothing.
+    fn slot(&mut self, outcome: usize) -> Option<&mut u64> {
+        Some(match Verdict::ALL.get(outcome) {
+            None if outcome == outcome_index(Outcome::Preflight) => return None,
             None => &mut self.refused,
             Some(Verdict::Spooled) => &mut self.spooled,
             Some(Verdict::Unreachable) => &mut self.lost,
             Some(Verdict::Accepted | Verdict::Limited | Verdict::Rejected(_) | Verdict::Failed) => {
                 &mut self.answered
             }
-        }
+        })
     }
 }
 

@@ -166,6 +166,8 @@ async fn browsers_may_send_while_sentry_is_away() {
     }
     let counted = proxy.metric(r#"requests_total{endpoint="envelope",verdict="preflight"}"#);
     assert_eq!(counted, 1);
+    let totals = proxy.metrics.totals();
+    assert_eq!((totals.spooled, totals.lost, totals.refused), (1, 3, 0));
 }
 
 #[tokio::test]

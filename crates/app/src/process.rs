@@ -119,6 +119,7 @@ impl App {
             .map_err(|source| StartError::Admin { address, source })?;
         let watching = Watching {
             metrics: Arc::clone(&forwarding.metrics),
+            outlook: forwarding.proxy.outlook(),
             spool: forwarding.spool.clone(),
             store: Arc::clone(&store),
             outbox: alerting.outbox.clone(),
@@ -202,7 +203,7 @@ impl App {
         let store = Arc::clone(&self.admin.store);
         let expiry = tokio::spawn(expire(store, self.metrics, self.retention));
         let sweeping = tokio::spawn(sweep(self.engine));
-        let watching = tokio::spawn(self.watching.run(proxy.outlook()));
+        let watching = tokio::spawn(self.watching.run());
         let admin = spawn_admin(self.admin_listener, self.admin, ended);
         let mut pipeline = spawn_pipeline(self.pipeline, self.captures, self.pipeline_lives);
         ready.set(true);

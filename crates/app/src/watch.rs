@@ -20,6 +20,7 @@ use self::condition::{Condition, State, Turn};
 /// Everything that is looked at, and the way to the robot.
 pub(crate) struct Watching {
     pub(crate) metrics: Arc<proxy::Metrics>,
+    pub(crate) outlook: Outlook,
     pub(crate) spool: Option<(Queue, u64)>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) outbox: Outbox,
@@ -29,7 +30,7 @@ pub(crate) struct Watching {
 
 impl Watching {
     /// Looks and speaks until it is aborted.
-    pub(crate) async fn run(self, outlook: Outlook) {
+    pub(crate) async fn run(self) {
         let mut conditions = Conditions::new();
         let mut unsaid = Vec::new();
         let mut turns = tokio::time::interval(TURN);
@@ -38,7 +39,7 @@ impl Watching {
             turns.tick().await;
             let (now, clock) = (Instant::now(), SystemTime::now());
             let after = *self.outage_after.borrow();
-            for kind in conditions.look(&self.sample(&outlook), after, now, clock) {
+            for kind in conditions.look(&self.sample(), after, now, clock) {
                 tracing::info!(notice = kind.as_str(), "noticed");
                 unsaid.push(Unsaid { kind, at: clock });
             }
@@ -46,10 +47,10 @@ impl Watching {
         }
     }
 
-    fn sample(&self, outlook: &Outlook) -> Sample {
+    fn sample(&self) -> Sample {
         let spool = self.spool.as_ref();
         Sample {
-            outages: outlook.outages(),
+            outages: self.outlook.outages(),
             spool: spool.map(|(queue, size)| (queue.counts(), *size)),
             lost: self.metrics.lost(),
             trouble: self.store.trouble().map(|trouble| trouble.since),

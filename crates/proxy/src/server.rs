@@ -192,11 +192,6 @@ impl Running {
         self.address
     }
 
-    /// Returns a view of the upstreams that do not answer.
-    pub fn outlook(&self) -> Outlook {
-        Outlook(self.commands.subscribe())
-    }
-
     /// Serves from now on as another configuration says, certificates read anew; requests in flight end as they began.
     ///
     /// # Errors

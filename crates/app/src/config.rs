@@ -125,6 +125,16 @@ impl TeeConfig {
     }
 }
 
+impl Config {
+    /// Returns how SDKs speak to the proxy: `https` when it has a certificate.
+    pub fn scheme(&self) -> &'static str {
+        match self.proxy.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

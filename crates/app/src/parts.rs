@@ -60,10 +60,7 @@ impl Forwarding {
             captures,
             metrics,
             spool: queue.zip(size),
-            scheme: match config.proxy.tls {
-                Some(_) => "https",
-                None => "http",
-            },
+            scheme: config.scheme(),
         })
     }
 

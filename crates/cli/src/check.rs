@@ -19,7 +19,7 @@ pub(crate) fn check(arguments: &CheckArguments) -> ExitCode {
 fn describe(config: &Config) {
     print(format!(
         "listen    {}://{}",
-        crate::run::scheme(config),
+        config.scheme(),
         config.proxy.listen
     ));
     print(format!("upstream  {}", config.proxy.upstream.url));

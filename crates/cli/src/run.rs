@@ -49,15 +49,6 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// Returns how SDKs speak to the proxy: `https` when it has a certificate.
-pub(crate) fn scheme(config: &Config) -> &'static str {
-    if config.proxy.tls.is_some() {
-        "https"
-    } else {
-        "http"
-    }
-}
-
 /// Returns the runtime of everything but forwarding: pipeline, robots, admin pages.
 ///
 /// One worker: handing each copied request from one thread to another would cost more than looking into it.
@@ -76,7 +67,7 @@ async fn serve(config: Config, sources: Sources) -> ExitCode {
     };
     let (reload, reloads) = mpsc::channel(1);
     let upstream = config.proxy.upstream.url.to_string();
-    let scheme = scheme(&config);
+    let scheme = config.scheme();
     let mut app = match App::new(config).await {
         Ok(app) => app,
         Err(error) => {

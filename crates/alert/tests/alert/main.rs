@@ -5,6 +5,7 @@
 mod budget;
 mod delivery;
 mod isolation;
+mod mutes;
 mod routing;
 mod stage;
 mod words;

@@ -67,12 +67,13 @@ impl Activity {
             return;
         }
         let mut generations = self.lock();
-        let known = generations.young.remove(&issue);
-        let known = known.or_else(|| generations.old.remove(&issue));
+        // Nearly every event is of an issue that was seen a moment ago.
+        if let Some(track) = generations.young.get_mut(&issue) {
+            return track.note(outcome, now);
+        }
+        let known = generations.old.remove(&issue);
         let mut track = known.unwrap_or_else(|| Track::new(outcome, now));
-        track.count(minute_of(now));
-        track.outcome = outcome.clone();
-        track.at = now;
+        track.note(outcome, now);
         if generations.young.len() >= GENERATION {
             generations.old = std::mem::take(&mut generations.young);
         }
@@ -92,6 +93,12 @@ impl Track {
             outcome: outcome.clone(),
             at: now,
         }
+    }
+
+    fn note(&mut self, outcome: &Outcome, now: SystemTime) {
+        self.count(minute_of(now));
+        self.outcome = outcome.clone();
+        self.at = now;
     }
 
     /// Counts an event; one of a clock that was set back counts as of the newest minute.

@@ -168,20 +168,14 @@ impl Mutes {
             return standing;
         }
         let mutes = Arc::clone(&self.lock().mutes);
-        let active = mutes.iter().filter(|mute| mute.mute.is_active(now));
-        let mut silencing = active.filter(|mute| mute.silences(issue, facts));
-        silencing.next().map(|mute| mute.mute.by.clone())
+        silencing(&mutes, issue, facts, now).map(|mute| mute.by.clone())
     }
 
     /// Remembers that an event of an issue was muted, so that the end of the mute can be told.
     pub(crate) fn note(&self, issue: &IssueKey, facts: &Facts<'_>, now: SystemTime) {
         let mutes = Arc::clone(&self.lock().mutes);
-        let active = mutes.iter().filter(|mute| mute.mute.is_active(now));
-        let mut silencing = active.filter(|mute| mute.silences(issue, facts));
-        let Some((mute, end)) = silencing
-            .next()
-            .and_then(|mute| Some((&mute.mute, mute.mute.until?)))
-        else {
+        let mute = silencing(&mutes, issue, facts, now);
+        let Some((mute, end)) = mute.and_then(|mute| Some((mute, mute.until?))) else {
             return;
         };
         let mut silenced = self.silenced();
@@ -283,6 +277,18 @@ impl Compiled {
                 .is_some_and(|matcher| matcher.is_match(facts)),
         }
     }
+}
+
+/// Returns the first mute that is in force and silences an event of an issue.
+fn silencing<'m>(
+    mutes: &'m [Compiled],
+    issue: &IssueKey,
+    facts: &Facts<'_>,
+    now: SystemTime,
+) -> Option<&'m Mute> {
+    let mut active = mutes.iter().filter(|mute| mute.mute.is_active(now));
+    let found = active.find(|mute| mute.silences(issue, facts))?;
+    Some(&found.mute)
 }
 
 /// Returns the id of the mute of one issue: `issue-42-9f3c…`.

@@ -134,7 +134,7 @@ impl<'a> Recalled<'a> {
             id: alert_id(issue.key, route, word, since),
             issue: issue.key,
             reason: speech.reason,
-            links: config.links.of(subject.project, subject.event_id, None),
+            links: config.links.of_issue(issue),
             subject,
             counts: self.counts(speech.reason, now),
             route: route.path().to_vec(),

@@ -121,7 +121,7 @@ impl Keyring {
         if let Some(given) = &self.given {
             return Ok(given.clone());
         }
-        if let Some((_, signer)) = self.settled() {
+        if let Some(signer) = self.settled() {
             return Ok(signer);
         }
         let kept = Key(self.store.keep(NAME, &self.fresh.0).await?);
@@ -133,9 +133,10 @@ impl Keyring {
         Ok(signer)
     }
 
-    fn settled(&self) -> Option<(Key, Signer)> {
+    fn settled(&self) -> Option<Signer> {
         let known = self.lock();
-        known.signers.last().filter(|_| known.is_settled).cloned()
+        let last = known.signers.last().filter(|_| known.is_settled);
+        last.map(|(_, signer)| signer.clone())
     }
 
     /// Returns the other keys that this process has signed with.

@@ -7,6 +7,7 @@
 pub(crate) mod issues;
 pub(crate) mod outbox;
 pub(crate) mod robots;
+pub(crate) mod search;
 
 use std::time::{Duration, SystemTime};
 
@@ -24,8 +25,7 @@ macro_rules! all_claims {
                 each_route_counts_for_itself, an_event_counts_on_every_route_it_takes, a_threshold_counts_a_sliding_window,
                 a_threshold_counts_distinct_users, a_burst_counts_a_sliding_window, a_window_counts_no_further_than_asked,
                 a_clock_set_back_loses_no_count, tells_a_release_that_is_new_on_the_route, tells_the_event_before,
-                lists_issues_last_seen_first, a_search_goes_through_all_issues_page_by_page,
-                a_search_finds_what_matches, a_search_looks_at_so_many_at_a_time, a_search_goes_on_where_an_issue_was_seen_again, finds_what_is_quiet, forgets_issues_not_seen_for_long,
+                lists_issues_last_seen_first, finds_what_is_quiet, forgets_issues_not_seen_for_long,
                 an_issue_with_a_word_on_its_way_is_not_forgotten;
             outbox: one_caller_claims_a_word, a_word_decided_before_the_last_one_is_void, a_word_for_no_robot_is_said_at_once,
                 settling_starts_a_new_count, events_after_the_telling_are_not_lost, several_robots_tell_one_word,
@@ -35,9 +35,11 @@ macro_rules! all_claims {
                 one_holder_leads_a_robot, a_full_queue_counts_what_it_misses, parcels_that_waited_too_long_go,
                 tells_that_something_was_put;
             robots: never_grants_more_than_the_budget_in_any_minute, says_when_the_budget_opens_again,
-                callers_with_different_budgets_share_a_bucket, tells_what_is_spent_of_a_bucket, a_closed_bucket_grants_nothing, keeps_the_last_verdict_of_each,
-                keeps_mutes_until_they_end, keeps_every_kind_of_mute, unmutes, keeps_no_more_mutes_than_it_may,
+                callers_with_different_budgets_share_a_bucket, tells_what_is_spent_of_a_bucket, a_closed_bucket_grants_nothing,
+                keeps_the_last_verdict_of_each, keeps_mutes_until_they_end, keeps_every_kind_of_mute, unmutes, keeps_no_more_mutes_than_it_may,
                 keeps_the_first_value_of_a_name;
+            search: a_search_goes_through_all_issues_page_by_page, a_search_finds_what_matches,
+                a_search_looks_at_so_many_at_a_time, a_search_goes_on_where_an_issue_was_seen_again;
         }
     };
 }

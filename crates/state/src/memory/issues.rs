@@ -119,7 +119,7 @@ impl Issues {
         };
         let record = &mut self.slots[at as usize].record;
         record.route_mut(word.route).tell(word, events, now);
-        self.slots[at as usize].record.is_unsaved = true;
+        record.is_unsaved = true;
         if let Some(unsaved) = &mut self.unsaved {
             unsaved.said.push(at);
         }

@@ -135,12 +135,18 @@ fn every_wrong_flag_is_reported_and_nothing_written() {
         "sentry",
         "--webhook",
         "ftp://x",
+        "--dsn",
+        "https://sentry.example.com",
+        "--proxy",
+        "127.0.0.1",
         "--output",
         path(&file),
     ]);
 
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("cannot read the DSN: "), "{said}");
+    assert!(said.contains("cannot read --proxy `127.0.0.1`: "), "{said}");
     assert!(
         said.contains("flag --sentry: upstream.url: `sentry` cannot be used"),
         "{said}"
@@ -149,7 +155,7 @@ fn every_wrong_flag_is_reported_and_nothing_written() {
         said.contains("flag --webhook: robot.oncall.webhook: "),
         "{said}"
     );
-    assert_eq!(said.matches("    hint: ").count(), 2, "{said}");
+    assert_eq!(said.matches("    hint: ").count(), 4, "{said}");
     assert!(!file.exists());
 }
 

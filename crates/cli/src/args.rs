@@ -38,11 +38,11 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Send a test card to each robot and print DingTalk's verdict in words.
     ///
-    /// Exits with 0 when every card was delivered, 1 otherwise.
+    /// Exits with 0 when every card was delivered, 1 when one was not, 2 when the configuration is wrong or has no such robot.
     SendTest(SendTestArguments),
     /// Show what an event would become: title, culprit, group, route and the exact DingTalk message. Sends nothing.
     ///
-    /// Exits with 0 when every file could be read as events, 1 otherwise.
+    /// Exits with 0 when every file could be read as events, 1 when not, 2 when the configuration or the call is wrong.
     Render(RenderArguments),
     /// Run the real proxy between an embedded fake Sentry and an embedded robot simulator, and send it sample events.
     ///
@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Dsn(DsnArguments),
     /// Look into the directory in which requests wait for Sentry, also of a proxy that is stopped.
     ///
-    /// Exits with 0 when it was done, 1 when not.
+    /// Exits with 0 when it was done, 1 when not, 2 when the configuration is wrong or names no spool.
     Spool(SpoolArguments),
     /// List, set and remove mutes of a proxy that runs, through its admin pages.
     ///
@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Mute(MuteArguments),
     /// Ask a running proxy whether it takes requests; for HEALTHCHECK and probes.
     ///
-    /// Exits with 0 when it does, 1 otherwise.
+    /// Exits with 0 when it does, 1 otherwise, 2 when the call is wrong.
     Health(HealthArguments),
     /// Print the completion script of a shell.
     Completions(CompletionsArguments),
@@ -75,7 +75,7 @@ pub(crate) struct MuteArguments {
     /// The admin pages, such as `http://127.0.0.1:9011`; the configuration's `admin.listen` when not given
     #[arg(long, value_name = "URL", global = true)]
     pub(crate) admin: Option<String>,
-    /// Their token; SENTRY_NOTICE__ADMIN__TOKEN of the environment when not given, then the configuration's `admin.token`
+    /// Their token; SENTRY_NOTICE__ADMIN__TOKEN of the environment when not given, then, without --admin, the configuration's `admin.token`
     #[arg(long, value_name = "TOKEN", global = true)]
     pub(crate) token: Option<String>,
     #[command(subcommand)]

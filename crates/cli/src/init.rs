@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use app::Dsn;
 
-use crate::USAGE;
 use crate::args::InitArguments;
+use crate::dsn;
 use crate::report::{fail, print, say};
 
 use self::answers::Answers;
@@ -23,8 +23,9 @@ pub(crate) fn init(arguments: &InitArguments) -> ExitCode {
 fn steps(arguments: &InitArguments) -> Result<ExitCode, ExitCode> {
     file::refuse_existing(arguments)?;
     let answers = Answers::gather(arguments)?;
-    let dsn = answers.dsn.as_ref();
-    let for_sdk = dsn.map(|dsn| through(dsn, &arguments.proxy)).transpose()?;
+    let given = answers.dsn.as_ref();
+    let for_sdk = given.map(|given| dsn::through(given, &arguments.proxy));
+    let for_sdk = for_sdk.transpose()?;
     let text = file::compose(&answers);
     let config = file::understand(&text, arguments)?;
     file::write(&text, arguments)?;
@@ -33,7 +34,7 @@ fn steps(arguments: &InitArguments) -> Result<ExitCode, ExitCode> {
         arguments.output.display()
     ));
 
-    let are_well = arguments.no_check || try_ends(&text, &config, dsn)?;
+    let are_well = arguments.no_check || try_ends(&text, &config, given)?;
     say_next(arguments, for_sdk.as_ref());
     if let Some(dsn) = for_sdk {
         print(dsn);
@@ -42,15 +43,6 @@ fn steps(arguments: &InitArguments) -> Result<ExitCode, ExitCode> {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
-}
-
-/// Returns the DSN to give to the SDK.
-fn through(dsn: &Dsn, proxy: &str) -> Result<Dsn, ExitCode> {
-    dsn.with_host(proxy).map_err(|error| {
-        say(format!("cannot read --proxy `{proxy}`: {error}"));
-        say("    hint: such as http://127.0.0.1:9010");
-        ExitCode::from(USAGE)
     })
 }
 

@@ -1,5 +1,6 @@
 //! The command line of sentry-notice: parses, prints, exits. One file a command.
 
+mod admin_address;
 mod args;
 mod check;
 mod demo;

@@ -1,15 +1,16 @@
 //! `mute`: lists, sets and removes mutes of a proxy that runs, through its admin pages.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use testkit::SdkRequest;
 
-use crate::USAGE;
+use crate::admin_address::reachable;
 use crate::args::{MuteAddArguments, MuteArguments, MuteCommand};
-use crate::report::{fail, load, print, say};
+use crate::report::{fail, hint, load, print, refuse, say};
 
 pub(crate) fn mute(arguments: &MuteArguments) -> ExitCode {
     let desk = match Desk::of(arguments) {
@@ -44,12 +45,10 @@ impl Desk {
             return Ok(Self { address, token });
         }
         let loaded = load(&arguments.config.sources()).inspect_err(|_| {
-            hint_at(
-                "name the proxy's configuration with --config, or its admin pages with --admin",
-            );
+            hint("name the proxy's configuration with --config, or its admin pages with --admin");
         })?;
         let admin = loaded.config.admin;
-        let address = SocketAddr::new(reachable(admin.listen.ip()), admin.listen.port());
+        let address = reachable(admin.listen);
         let token = token.or_else(|| admin.token.map(|token| token.reveal().to_owned()));
         Ok(Self { address, token })
     }
@@ -77,7 +76,7 @@ impl Desk {
     /// Tries every id, and fails when one was not there.
     fn remove(&self, ids: &[String]) -> Result<(), ExitCode> {
         let removed = ids.iter().map(|id| {
-            let path = format!("/api/mutes/{}", encoded(id));
+            let path = format!("/api/mutes/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
             self.call("DELETE", &path, None)?;
             print(format!("removed {id}"));
             Ok(())
@@ -102,27 +101,24 @@ impl Desk {
         let text = String::from_utf8_lossy(&answer.body);
         let detail = said["detail"].as_str().unwrap_or(text.trim());
         say(format!("the proxy answered {}: {detail}", answer.status));
-        let hint = match answer.status {
-            401 => {
-                "give the token of `admin.token` with --token, or name the proxy's configuration with --config"
-            }
-            _ => said["hint"].as_str().unwrap_or_default(),
-        };
-        hint_at(hint);
+        match (answer.status, said["hint"].as_str()) {
+            (401, _) => hint(
+                "give the token of `admin.token` with --token, or instead of --admin name the proxy's configuration with --config",
+            ),
+            (_, Some(text)) if !text.is_empty() => hint(text),
+            _ => {}
+        }
         Err(ExitCode::FAILURE)
     }
 
     fn send(&self, request: &SdkRequest) -> Result<testkit::Response, ExitCode> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let runtime = runtime.map_err(|error| fail(&error))?;
+        let runtime = crate::run::runtime().map_err(|error| fail(&error))?;
         let asking = runtime.block_on(async {
             tokio::time::timeout(PATIENCE, testkit::send(self.address, request)).await
         });
         let unreachable = |code| {
             let address = self.address;
-            hint_at(&format!(
+            hint(&format!(
                 "is `sentry-notice run` running, and are its admin pages at {address}? Say --config or --admin"
             ));
             code
@@ -159,9 +155,8 @@ fn body_of(wanted: &MuteAddArguments) -> Result<Value, ExitCode> {
     let mut conditions = Map::new();
     for condition in &wanted.conditions {
         let Some((key, pattern)) = condition.split_once('=') else {
-            say(format!("`{condition}` is no condition"));
-            hint_at("a key of `match` and a pattern, such as --match 'title=*timeout*'");
-            return Err(ExitCode::from(USAGE));
+            let right = "a key of `match` and a pattern, such as --match 'title=*timeout*'";
+            return Err(refuse(&format!("`{condition}` is no condition"), right));
         };
         let patterns = conditions
             .entry(key.trim())
@@ -198,36 +193,9 @@ fn address(url: &str) -> Result<SocketAddr, ExitCode> {
     let bare = bare.trim_end_matches('/');
     let mut found = bare.to_socket_addrs().ok();
     found.as_mut().and_then(Iterator::next).ok_or_else(|| {
-        say(format!("`{url}` is no address of admin pages"));
-        hint_at("the listener itself, by http: such as http://127.0.0.1:9011");
-        ExitCode::from(USAGE)
+        let right = "the listener itself, by http: such as http://127.0.0.1:9011";
+        refuse(&format!("`{url}` is no address of admin pages"), right)
     })
-}
-
-/// Who listens on every address can be reached on loopback.
-fn reachable(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    }
-}
-
-/// Encodes what would end a path's segment, or could not stand in a request.
-fn encoded(id: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    let bytes = id.bytes();
-    let bytes = bytes.map(|byte| match is_plain(byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    });
-    bytes.collect()
-}
-
-fn hint_at(hint: &str) {
-    if !hint.is_empty() {
-        say(format!("    hint: {hint}"));
-    }
 }
 
 /// How long the proxy may take to answer.

@@ -40,6 +40,18 @@ pub(crate) fn print(text: impl std::fmt::Display) {
     let _ = writeln!(io::stdout().lock(), "{text}");
 }
 
+/// Prints what can be done about what was said before.
+pub(crate) fn hint(text: &str) {
+    say(format!("    hint: {text}"));
+}
+
+/// Prints what is wrong with the call and what would be right, and returns exit code 2.
+pub(crate) fn refuse(what: &str, right: &str) -> ExitCode {
+    say(what);
+    hint(right);
+    ExitCode::from(USAGE)
+}
+
 /// Prints what failed and each cause on a line of its own, and returns exit code 1.
 pub(crate) fn fail(error: &dyn Error) -> ExitCode {
     say(error);

@@ -17,9 +17,33 @@ pub(crate) fn send_test(arguments: &SendTestArguments) -> ExitCode {
         return code;
     }
     match crate::run::runtime() {
-        Ok(runtime) => runtime.block_on(test_all(&config, arguments.robot.as_deref())),
+        Ok(runtime) => {
+            let wanted = arguments.robot.as_deref();
+            match runtime.block_on(test_each(&config, wanted, |verdict| print(verdict))) {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            }
+        }
         Err(error) => fail(&error),
     }
+}
+
+/// Sends a test card to each robot, or to the one that is wanted, and tells each verdict; returns whether all took it.
+pub(crate) async fn test_each(
+    config: &Config,
+    wanted: Option<&str>,
+    tell: impl Fn(&Verdict),
+) -> bool {
+    let mut are_delivered = true;
+    for (name, robot) in &config.robots {
+        if wanted.is_some_and(|wanted| wanted != name) {
+            continue;
+        }
+        let verdict = Verdict::of(name, app::probe::send_test(robot).await);
+        tell(&verdict);
+        are_delivered &= verdict.is_delivered;
+    }
+    are_delivered
 }
 
 fn nothing_to_test(config: &Config, wanted: Option<&str>) -> Option<ExitCode> {
@@ -38,29 +62,14 @@ fn nothing_to_test(config: &Config, wanted: Option<&str>) -> Option<ExitCode> {
     Some(ExitCode::from(USAGE))
 }
 
-async fn test_all(config: &Config, wanted: Option<&str>) -> ExitCode {
-    let mut code = ExitCode::SUCCESS;
-    for (name, robot) in &config.robots {
-        if wanted.is_some_and(|wanted| wanted != name) {
-            continue;
-        }
-        let verdict = Verdict::of(name, app::probe::send_test(robot).await);
-        print(&verdict);
-        if !verdict.is_delivered {
-            code = ExitCode::FAILURE;
-        }
-    }
-    code
-}
-
 /// What became of a test card, in words.
 pub(crate) struct Verdict {
-    pub(crate) is_delivered: bool,
+    is_delivered: bool,
     words: String,
 }
 
 impl Verdict {
-    pub(crate) fn of(robot: &str, sent: Result<(), app::probe::Failure>) -> Self {
+    fn of(robot: &str, sent: Result<(), app::probe::Failure>) -> Self {
         let words = match &sent {
             Ok(()) => format!("{robot}: delivered"),
             Err(failure) => {

@@ -7,6 +7,7 @@ use app::{Dsn, Loaded, Problem, Sources};
 
 use crate::USAGE;
 use crate::args::InitArguments;
+use crate::dsn;
 use crate::report::{fail, say};
 
 /// What was answered; each answer can be used.
@@ -35,7 +36,7 @@ impl Answers {
         refuse_wrong_flags(arguments, may_ask)?;
         let (sentry, dsn) = match (&arguments.sentry, &arguments.dsn) {
             (sentry, Some(dsn)) => {
-                let dsn = read_dsn(dsn)?;
+                let dsn = dsn::read(dsn)?;
                 (sentry.clone().unwrap_or_else(|| dsn.base_url()), Some(dsn))
             }
             (Some(sentry), None) => (sentry.clone(), None),
@@ -93,21 +94,15 @@ fn refuse_wrong_flags(arguments: &InitArguments, may_ask: bool) -> Result<(), Ex
             is_wrong = true;
         }
     }
+    is_wrong |= arguments
+        .dsn
+        .as_deref()
+        .is_some_and(|dsn| dsn::read(dsn).is_err());
+    is_wrong |= !dsn::is_proxy(&arguments.proxy);
     if is_wrong {
         return Err(ExitCode::from(USAGE));
     }
-    if let Some(dsn) = &arguments.dsn {
-        read_dsn(dsn)?;
-    }
     Ok(())
-}
-
-fn read_dsn(text: &str) -> Result<Dsn, ExitCode> {
-    Dsn::parse(text).map_err(|error| {
-        say(format!("cannot read the DSN: {error}"));
-        say("    hint: such as https://KEY@sentry.example.com/42, from the project's settings in Sentry");
-        ExitCode::from(USAGE)
-    })
 }
 
 /// Asks for Sentry's address; a DSN says it too, and more.

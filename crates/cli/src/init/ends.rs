@@ -7,7 +7,7 @@ use testkit::{Response, SdkRequest};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::report::{fail, say};
-use crate::send_test::Verdict;
+use crate::send_test::test_each;
 
 /// Sends one empty envelope through the proxy, as an SDK would, and says what Sentry makes of it.
 pub(super) async fn try_sentry(text: &str, dsn: Option<&Dsn>) -> bool {
@@ -21,13 +21,7 @@ pub(super) async fn try_sentry(text: &str, dsn: Option<&Dsn>) -> bool {
 
 /// Sends a test card to each robot and says DingTalk's verdict.
 pub(super) async fn try_robots(config: &Config) -> bool {
-    let mut are_well = true;
-    for (name, robot) in &config.robots {
-        let verdict = Verdict::of(name, app::probe::send_test(robot).await);
-        say(format!("robot {verdict}"));
-        are_well &= verdict.is_delivered;
-    }
-    are_well
+    test_each(config, None, |verdict| say(format!("robot {verdict}"))).await
 }
 
 async fn ask(text: &str, dsn: Option<&Dsn>) -> Option<Response> {

@@ -50,6 +50,7 @@
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         for (const part of document.querySelectorAll("[data-live]")) replace(part, page.getElementById(part.id));
       }
+      show(answer.ok);
     } catch {
       // The stream tells when the server is back.
     }

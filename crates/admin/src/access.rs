@@ -68,10 +68,10 @@ pub(crate) fn is_our_page(site: &Site, headers: &HeaderMap) -> bool {
     if let Some(from) = text(headers, &HeaderName::from_static("sec-fetch-site")) {
         return matches!(from, "same-origin" | "none");
     }
-    let Some(origin) = text(headers, &ORIGIN) else {
+    if !headers.contains_key(ORIGIN) {
         return true;
-    };
-    let Some(given) = authority(origin) else {
+    }
+    let Some(given) = text(headers, &ORIGIN).and_then(authority) else {
         return false;
     };
     let public = public_authority(site);
@@ -145,7 +145,7 @@ fn host(authority: &str) -> &str {
 }
 
 /// `notice.example.com:8443` of `https://notice.example.com:8443/path`
-fn authority(url: &str) -> Option<&str> {
+pub(crate) fn authority(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;
     rest.split('/').next()
 }

@@ -5,13 +5,14 @@ use std::time::{Duration, SystemTime};
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::header::LINK;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use state::{Cursor, Found, Issue, Search, Unavailable};
 use tokio::time::Instant;
 
 use crate::Admin;
+use crate::mute::Refusal;
 
 /// What is asked for: `?project=shop&environment=production&q=timeout&after=…`. A field left empty asks for nothing.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -29,8 +30,8 @@ pub(crate) struct IssueQuery {
     pub(crate) limit: Option<usize>,
 }
 
-/// One issue: `{"project","project_name","environment","level","hash","key","title","events","users","first_seen",
-/// "last_seen","said_at","url"}`, times in RFC 3339.
+/// One issue: `{"project","project_name","environment","level","hash","title","events","users","are_users_exact",
+/// "first_seen","last_seen","said_at","url","key"}`, times in RFC 3339.
 #[derive(Debug, Serialize)]
 pub(crate) struct IssueJson {
     project: String,
@@ -54,10 +55,16 @@ pub(crate) struct IssueJson {
 pub(crate) async fn list(
     State(admin): State<Admin>,
     Query(query): Query<IssueQuery>,
-) -> Result<(HeaderMap, Json<Vec<IssueJson>>), StatusCode> {
+) -> Result<(HeaderMap, Json<Vec<IssueJson>>), Refusal> {
     let limit = query.limit.unwrap_or(LISTED).clamp(1, MOST);
-    let found = find(&admin, &query, limit).await;
-    let found = found.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+    if !query.after.is_empty() && query.after.parse::<Cursor>().is_err() {
+        let hint = "take it from the `Link` header of the page before";
+        return Err(Refusal::bad(
+            format!("`after` cannot be `{}`", query.after),
+            hint,
+        ));
+    }
+    let found = find(&admin, &query, limit).await?;
     let mut headers = HeaderMap::new();
     headers.insert(KNOWN, HeaderValue::from(found.known));
     if let Some(next) = &found.next {

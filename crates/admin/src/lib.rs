@@ -13,7 +13,7 @@
 //! | `POST /-/reload` | reads the configuration anew, see [`reload`] |
 //! | `GET`, `POST /login`, `POST /logout` | the token for a cookie, and the end of that |
 //!
-//! All but health, `/login`, the links of cards and the page's own style and script want the token when one is configured:
+//! All but health, `/login`, `/logout`, the links of cards and the pages' own styles and script want the token when one is configured:
 //! `Authorization: Bearer …`, or the cookie. Top-down: `access` is what every request passes; `page` renders; `live` watches
 //! what changes; `history` keeps the last hour. Why it is as it is: docs/decisions/0025-a-page-without-scripts-first.md.
 

@@ -108,7 +108,7 @@ impl Look {
     }
 }
 
-/// Differs when something that pages show is another.
+/// Differs when most of what pages show is another; the rest, such as mutes, comes with the next look that counts.
 fn fingerprint(site: &Site, vitals: &Vitals) -> u64 {
     let mut hasher = DefaultHasher::new();
     vitals.traffic.requests().hash(&mut hasher);

@@ -8,20 +8,17 @@
 //! | `POST /mutes/add` | the same by a form: `issue`, `for`, `comment`; 303 to the status page |
 //! | `POST /mutes/remove` | the same by a form: `id` |
 //! | `GET /mute?…` | a card's link: asks whether to mute; changes nothing |
+//! | `GET /mute.css` | the style of that page |
 //! | `POST /mute` | does it, or undoes it with `undo=1`; the link's signature is the authority |
 //!
 //! Why: docs/decisions/0018-mute-links-are-signed.md.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
 use alert::{Keyring, Mutes};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::response::Response;
 use axum::routing::{delete, get, post};
-use tokio::sync::watch;
 
-use crate::Admin;
+use crate::{Admin, page};
 
 mod api;
 mod form;
@@ -32,7 +29,7 @@ mod refusal;
 mod tests;
 mod words;
 
-pub(crate) use self::refusal::refuse_foreign;
+pub(crate) use self::refusal::Refusal;
 
 /// What serves mutes. Cheap to clone.
 #[derive(Clone)]
@@ -41,8 +38,6 @@ pub struct Muting {
     pub mutes: Mutes,
     /// The key of the links in cards.
     pub keyring: Keyring,
-    /// The configuration in force: its standing mutes, and the address of these pages.
-    pub config: watch::Receiver<Arc<alert::Config>>,
 }
 
 /// Routes for whoever may see the status page.
@@ -52,26 +47,18 @@ pub(crate) fn guarded() -> Router<Admin> {
         .route("/api/mutes/{id}", delete(api::remove))
         .route("/mutes/add", post(form::add))
         .route("/mutes/remove", post(form::remove))
-        .layer(DefaultBodyLimit::max(BODY))
 }
 
 /// Routes for whoever has a card's link.
 pub(crate) fn linked() -> Router<Admin> {
     Router::new()
         .route("/mute", get(link::ask).post(link::obey))
-        .layer(DefaultBodyLimit::max(BODY))
+        .route("/mute.css", get(style))
 }
 
-impl Muting {
-    fn public_url(&self) -> Option<String> {
-        self.config.borrow().public_url.clone()
-    }
+async fn style() -> Response {
+    page::asset(
+        "text/css; charset=utf-8",
+        include_str!("../assets/mute.css"),
+    )
 }
-
-/// Returns the moment that so much time from now is; `None` when no clock goes so far.
-fn after(now: SystemTime, lasts: Duration) -> Option<SystemTime> {
-    now.checked_add(lasts)
-}
-
-/// Bytes of a request's body.
-const BODY: usize = 16 << 10;

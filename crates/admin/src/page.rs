@@ -162,7 +162,8 @@ pub(crate) async fn script() -> Response {
     )
 }
 
-fn asset(kind: &'static str, text: &'static str) -> Response {
+/// Returns what belongs to a page and may be kept for a while.
+pub(crate) fn asset(kind: &'static str, text: &'static str) -> Response {
     // Short, so that a page never meets those of another version for long.
     let headers = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=60")];
     (headers, text).into_response()

@@ -105,7 +105,7 @@ impl Language {
             Reason::Regression => self.pick("再次出现", "back again"),
             Reason::NewRelease => self.pick("在新版本中出现", "in a new release"),
             Reason::Stopped => self.pick("已停止", "has stopped"),
-            Reason::MuteEnded => self.pick("静音已结束", "its mute has ended"),
+            Reason::MuteEnded => self.pick("静默已结束", "its mute has ended"),
         }
     }
 
@@ -157,7 +157,7 @@ impl Language {
     fn hold(self, hold: &Hold, now: SystemTime) -> String {
         match (hold, self) {
             (Hold::DuplicateEvent, _) => self.pick("重复的事件", "a duplicate").to_owned(),
-            (Hold::Muted { by }, Self::ZhCn) => format!("已静音: {by}"),
+            (Hold::Muted { by }, Self::ZhCn) => format!("已静默: {by}"),
             (Hold::Muted { by }, Self::En) => format!("held: muted by {by}"),
             (Hold::BelowThreshold { have, need }, Self::ZhCn) => {
                 format!("暂不告警: 阈值 {need}, 目前 {have}")
@@ -166,7 +166,7 @@ impl Language {
                 format!("held: {have} of {need} for the threshold")
             }
             (Hold::RepeatWindow { left }, Self::ZhCn) => {
-                format!("暂不告警: 静默期还剩 {}", self.span(*left))
+                format!("暂不告警: 重复间隔还剩 {}", self.span(*left))
             }
             (Hold::RepeatWindow { left }, Self::En) => {
                 format!("held: silent for another {}", self.span(*left))

@@ -253,7 +253,6 @@ fn pages(
         muting: Muting {
             mutes: alerting.engine.mutes(),
             keyring: alerting.keyring.clone(),
-            config: settings.alert(),
         },
         reload: admin::Reload::default(),
         store,

@@ -16,7 +16,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use state::{IssueKey, Mute, Scope, Unavailable};
 
-use super::refusal::{Refusal, refuse_foreign};
+use super::link::BY_LINK;
+use super::refusal::Refusal;
 use crate::Admin;
 use crate::issues::time;
 
@@ -69,7 +70,6 @@ pub(super) async fn add(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<MuteJson>), Refusal> {
-    refuse_foreign(&admin, &headers)?;
     refuse_other_than_json(&headers)?;
     let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| {
         let hint = "such as {\"issue\":\"42:9f3c…\",\"for\":\"1h\"} or {\"match\":{\"title\":\"*timeout*\"},\"until\":\"2026-12-31T18:00:00Z\"}";
@@ -81,10 +81,8 @@ pub(super) async fn add(
 
 pub(super) async fn remove(
     State(admin): State<Admin>,
-    headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refusal> {
-    refuse_foreign(&admin, &headers)?;
     if admin.muting.mutes.unmute(&id).await? {
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -97,7 +95,7 @@ pub(super) async fn remove(
 async fn mutes(admin: &Admin, now: SystemTime) -> Result<Vec<MuteJson>, Unavailable> {
     let set = admin.muting.mutes.list(now).await?;
     let mut mutes = join_all(set.iter().map(|mute| shown(admin, mute))).await;
-    let config = admin.muting.config.borrow();
+    let config = admin.config.borrow();
     let standing = config.mutes.iter().filter(|mute| mute.is_active(now));
     mutes.extend(standing.map(MuteJson::of_file));
     Ok(mutes)
@@ -110,6 +108,10 @@ pub(super) async fn set(
     by: &str,
     now: SystemTime,
 ) -> Result<Mute, Refusal> {
+    if wanted.by.as_deref() == Some(BY_LINK) {
+        let hint = "it marks the mutes of cards, which whoever sees the card can undo";
+        return Err(Refusal::bad(format!("`by` cannot be `{BY_LINK}`"), hint));
+    }
     let author = Author {
         by: limited("by", wanted.by.unwrap_or_else(|| by.to_owned()), NAME)?,
         until: end(wanted.lasts.as_deref(), wanted.until.as_deref(), now)?,
@@ -153,7 +155,7 @@ fn end(
         (Some(lasts), None) => {
             let until = parse_duration(lasts)
                 .filter(|lasts| !lasts.is_zero())
-                .and_then(|lasts| super::after(now, lasts));
+                .and_then(|lasts| now.checked_add(lasts));
             let wrong = || {
                 let hint = "such as \"30m\", \"1h\", \"7d\"";
                 Refusal::bad(format!("`{lasts}` is no duration"), hint)

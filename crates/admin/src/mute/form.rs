@@ -3,13 +3,13 @@
 use std::time::SystemTime;
 
 use axum::extract::{Form, State};
+use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::api::{Wanted, set};
-use super::refusal::{Refusal, refuse_foreign};
+use super::refusal::Refusal;
 use crate::Admin;
 
 /// `issue=42:9f3c…&for=1h&comment=`
@@ -30,10 +30,8 @@ pub(super) struct OldMute {
 
 pub(super) async fn add(
     State(admin): State<Admin>,
-    headers: HeaderMap,
     Form(form): Form<NewMute>,
 ) -> Result<Response, Refusal> {
-    refuse_foreign(&admin, &headers)?;
     let wanted = Wanted {
         issue: Some(form.issue),
         lasts: Some(form.lasts).filter(|lasts| !lasts.is_empty()),
@@ -47,10 +45,8 @@ pub(super) async fn add(
 /// One that is gone already is as good as removed.
 pub(super) async fn remove(
     State(admin): State<Admin>,
-    headers: HeaderMap,
     Form(form): Form<OldMute>,
 ) -> Result<Response, Refusal> {
-    refuse_foreign(&admin, &headers)?;
     admin.muting.mutes.unmute(&form.id).await?;
     Ok(back())
 }

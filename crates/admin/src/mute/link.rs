@@ -9,10 +9,6 @@ use alert::mute::link::{LinkError, MuteLink};
 use alert::mute::{Author, issue_mute_id};
 use askama::Template;
 use axum::extract::{Form, Query, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
-};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use state::{Mute, Unavailable};
@@ -48,8 +44,9 @@ async fn obeyed(
     language: Language,
     now: SystemTime,
 ) -> Result<Response, Refusal> {
+    let public_url = admin.config.borrow().public_url.clone();
     // Some pages in an app say `null`; who has a link may use it. Another site's page has no business here.
-    if Origin::of(headers, admin.muting.public_url().as_deref()) == Origin::Foreign {
+    if Origin::of(headers, public_url.as_deref()) == Origin::Foreign {
         return Err(Refusal::Foreign);
     }
     let is_undo = parameters.iter().any(|(name, _)| name == "undo");
@@ -89,7 +86,7 @@ impl Visit {
         let mutes = admin.muting.mutes.list(now).await?;
         let known = admin.store.issue(&link.issue).await?;
         let project = link.issue.project;
-        let config = admin.muting.config.borrow();
+        let config = admin.config.borrow();
         let name = config.project_name(project).map(str::to_owned);
         Ok(Self {
             link,
@@ -119,10 +116,15 @@ impl Visit {
         now: SystemTime,
     ) -> Result<Response, Refusal> {
         if !self.is_kept(now) {
+            // Whoever muted it for a shorter time stays its author: a link undoes what a link did, and nothing else.
+            let (by, comment) = match self.before.take() {
+                Some(before) => (before.by, before.comment),
+                None => (BY_LINK.to_owned(), String::new()),
+            };
             let author = Author {
-                by: BY_LINK.to_owned(),
-                until: super::after(now, self.link.lasts),
-                comment: String::new(),
+                by,
+                until: now.checked_add(self.link.lasts),
+                comment,
             };
             let mutes = &admin.muting.mutes;
             self.before = Some(mutes.mute_issue(self.link.issue, author, now).await?);
@@ -150,7 +152,7 @@ impl Visit {
 
     /// Returns whether the issue is muted for as long already as the link would mute it.
     fn is_kept(&self, now: SystemTime) -> bool {
-        let end = super::after(now, self.link.lasts);
+        let end = now.checked_add(self.link.lasts);
         let lasts = |mute: &Mute| mute.until.is_none() || mute.until >= end;
         self.before.as_ref().is_some_and(lasts)
     }
@@ -244,25 +246,15 @@ struct Page<'p> {
 
 impl Page<'_> {
     fn answer(&self, status: StatusCode) -> Response {
-        let Ok(html) = self.render() else {
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        };
-        let headers = [
-            (CONTENT_SECURITY_POLICY, POLICY),
-            (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-            (X_FRAME_OPTIONS, "DENY"),
-            // To ourselves the browser must say where it comes from, and to nobody else: the address is the key.
-            (REFERRER_POLICY, "same-origin"),
-            (CACHE_CONTROL, "no-store"),
-        ];
-        (status, headers, Html(html)).into_response()
+        match self.render() {
+            Ok(html) => (status, Html(html)).into_response(),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
     }
 }
 
 /// Who has set a mute by a card's link: nobody knows the name.
-const BY_LINK: &str = "link";
+pub(super) const BY_LINK: &str = "link";
 
 /// What a link is made of, and the language.
 const SIGNED: [&str; 5] = ["issue", "for", "exp", "sig", "lang"];
-
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

@@ -5,6 +5,8 @@
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
+use crate::access::authority;
+
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -39,12 +41,6 @@ impl Origin {
         });
         if is_ours { Self::Own } else { Self::Foreign }
     }
-}
-
-/// `notice.example.com:8443` of `https://notice.example.com:8443/path`
-fn authority(url: &str) -> Option<&str> {
-    let (_, rest) = url.split_once("://")?;
-    rest.split('/').next()
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
-//! Why a mute is not set or removed, as JSON: `{"detail","hint"}`.
+//! Why nothing was done or found, as JSON: `{"detail","hint"}`.
 
 use alert::mute::MuteError;
 use axum::Json;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use state::Unavailable;
-
-use super::origin::Origin;
-use crate::Admin;
 
 /// Why nothing was done.
 #[derive(Debug)]
@@ -25,18 +22,6 @@ struct RefusalJson<'r> {
     hint: &'r str,
 }
 
-/// Refuses what a page of somebody else makes a browser send.
-pub(crate) fn refuse_foreign(admin: &Admin, headers: &HeaderMap) -> Result<(), Refusal> {
-    match Origin::of(headers, admin.muting.public_url().as_deref()) {
-        Origin::Unsaid | Origin::Own => Ok(()),
-        Origin::Hidden | Origin::Foreign => Err(Refusal {
-            status: StatusCode::FORBIDDEN,
-            detail: "the request comes from a page of another origin".to_owned(),
-            hint: "behind a proxy that changes `Host`, set `admin.public_url`",
-        }),
-    }
-}
-
 impl Refusal {
     pub(super) fn new(status: StatusCode, detail: String, hint: &'static str) -> Self {
         Self {
@@ -47,7 +32,7 @@ impl Refusal {
     }
 
     /// What was asked for cannot be done as it stands.
-    pub(super) fn bad(detail: String, hint: &'static str) -> Self {
+    pub(crate) fn bad(detail: String, hint: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, detail, hint)
     }
 }

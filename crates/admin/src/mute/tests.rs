@@ -301,6 +301,41 @@ async fn a_link_undoes_what_a_link_did_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_link_makes_the_mute_of_somebody_else_longer_and_leaves_it_theirs() {
+    let admin = admin(None);
+    let day = link(&admin, 1).await;
+    let author = Author {
+        by: "alice".to_owned(),
+        until: Some(SystemTime::now() + Duration::from_secs(3_600)),
+        comment: "deploy".to_owned(),
+    };
+    let mutes = &admin.muting.mutes;
+    let before = mutes.mute_issue(issue(), author, SystemTime::now()).await;
+
+    let (_, done) = call(&admin, "POST", "/mute", &[FORM], &day).await;
+    let undo = format!("{day}&undo=1&lang=en");
+    let (_, kept) = call(&admin, "POST", "/mute", &[FORM], &undo).await;
+
+    let [after] = muted(&admin).await.try_into().unwrap();
+    assert!(after.until > before.unwrap().until);
+    assert_eq!((&*after.by, &*after.comment), ("alice", "deploy"));
+    assert!(!done.contains("undo"), "{done}");
+    assert!(kept.contains("This cannot be undone here"), "{kept}");
+}
+
+#[tokio::test]
+async fn nobody_can_pose_as_a_link() {
+    let admin = admin(None);
+    let wanted = json!({"issue": issue().to_string(), "by": "link"}).to_string();
+
+    let (status, refused) = call(&admin, "POST", "/api/mutes", &[JSON], &wanted).await;
+
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(refused.contains("`by` cannot be `link`"), "{refused}");
+    assert_eq!(muted(&admin).await, []);
+}
+
+#[tokio::test]
 async fn links_that_are_not_ours_do_nothing_and_say_why() {
     let admin = admin(None);
     let link = link(&admin, 0).await;

@@ -7,6 +7,7 @@
 //! `benches/runs/NAME.txt`.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -28,28 +29,18 @@ use state::{IssueHash, Memory, RouteKey, Sighting, Store, Watch, Window};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
+#[path = "table.rs"]
+mod table;
+
+use table::Flags;
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` asks for this.
-    if arguments
-        .iter()
-        .any(|argument| argument == "--test" || argument == "--list")
-    {
-        return ExitCode::SUCCESS;
-    }
-    let seconds = value_of(&arguments, "--seconds").and_then(|text| text.parse().ok());
-    let budget = Duration::from_secs(seconds.unwrap_or(3));
-    // Memory first: what later rounds leave behind would be counted as free.
-    let mut table = format!("{}\n", bytes_an_issue());
-    table.push_str(&decisions_a_second(budget));
-    print(&table);
-    match value_of(&arguments, "--save").map(|name| save(name, &table)) {
-        Some(Err(error)) => {
-            print(&format!("cannot save: {error}\n"));
-            ExitCode::FAILURE
-        }
-        Some(Ok(())) | None => ExitCode::SUCCESS,
-    }
+    Flags::publish(|flags| {
+        // Memory first: what later rounds leave behind would be counted as free.
+        let mut table = format!("{}\n", bytes_an_issue());
+        table.push_str(&decisions_a_second(flags.seconds(3)));
+        Result::<_, Infallible>::Ok(table)
+    })
 }
 
 /// Fills a store to its brim: two hashes, a title, a user and an event id each, as a Python program sends them.
@@ -366,21 +357,6 @@ fn runtime() -> Runtime {
 
 fn now() -> SystemTime {
     SystemTime::now()
-}
-
-fn value_of<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
-    let at = arguments.iter().position(|argument| argument == flag)?;
-    arguments.get(at + 1).map(String::as_str)
-}
-
-fn save(name: &str, table: &str) -> std::io::Result<()> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/runs");
-    std::fs::write(format!("{directory}/{name}.txt"), table)
-}
-
-#[expect(clippy::print_stdout, reason = "a bench reports on stdout")]
-fn print(text: &str) {
-    print!("{text}");
 }
 
 /// Calls in one round.

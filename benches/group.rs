@@ -3,6 +3,7 @@
 //! `cargo bench --bench group -- [--seconds N] [--save NAME]` prints medians of alternating rounds, and their ratio: the
 //! machine may be slow or busy, the ratio stays. `--save` keeps the table in `benches/runs/NAME.txt`.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -11,27 +12,13 @@ use std::time::{Duration, Instant};
 use event::EndpointKind;
 use serde_json::{Value, json};
 
+#[path = "table.rs"]
+mod table;
+
+use table::Flags;
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` asks for this.
-    if arguments
-        .iter()
-        .any(|argument| argument == "--test" || argument == "--list")
-    {
-        return ExitCode::SUCCESS;
-    }
-    let seconds = value_of(&arguments, "--seconds")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(3);
-    let table = measure(Duration::from_secs(seconds));
-    print(&table);
-    match value_of(&arguments, "--save").map(|name| save(name, &table)) {
-        Some(Err(error)) => {
-            print(&format!("cannot save: {error}\n"));
-            ExitCode::FAILURE
-        }
-        Some(Ok(())) | None => ExitCode::SUCCESS,
-    }
+    Flags::publish(|flags| Result::<_, Infallible>::Ok(measure(flags.seconds(3))))
 }
 
 fn measure(budget: Duration) -> String {
@@ -176,21 +163,6 @@ fn native_event(frames: usize) -> Vec<u8> {
     let event =
         json!({"platform": "native", "level": "fatal", "exception": {"values": [exception]}});
     event.to_string().into_bytes()
-}
-
-fn value_of<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
-    let at = arguments.iter().position(|argument| argument == flag)?;
-    arguments.get(at + 1).map(String::as_str)
-}
-
-fn save(name: &str, table: &str) -> std::io::Result<()> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/runs");
-    std::fs::write(format!("{directory}/{name}.txt"), table)
-}
-
-#[expect(clippy::print_stdout, reason = "a bench reports on stdout")]
-fn print(text: &str) {
-    print!("{text}");
 }
 
 /// Calls in one round.

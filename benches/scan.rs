@@ -3,6 +3,7 @@
 //! `cargo bench --bench scan -- [--seconds N] [--save NAME]` prints medians of alternating rounds. `--save` keeps the
 //! table in `benches/runs/NAME.txt`.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
@@ -17,27 +18,13 @@ use flate2::write::GzEncoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, HeaderValue};
 
+#[path = "table.rs"]
+mod table;
+
+use table::Flags;
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` asks for this.
-    if arguments
-        .iter()
-        .any(|argument| argument == "--test" || argument == "--list")
-    {
-        return ExitCode::SUCCESS;
-    }
-    let seconds = value_of(&arguments, "--seconds")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(2);
-    let table = measure(Duration::from_secs(seconds));
-    print(&table);
-    match value_of(&arguments, "--save").map(|name| save(name, &table)) {
-        Some(Err(error)) => {
-            print(&format!("cannot save: {error}\n"));
-            ExitCode::FAILURE
-        }
-        Some(Ok(())) | None => ExitCode::SUCCESS,
-    }
+    Flags::publish(|flags| Result::<_, Infallible>::Ok(measure(flags.seconds(2))))
 }
 
 fn measure(budget: Duration) -> String {
@@ -151,21 +138,6 @@ fn brotli(body: &[u8]) -> Vec<u8> {
     let mut encoder = brotli::CompressorWriter::new(Vec::new(), 4096, 5, 22);
     encoder.write_all(body).expect("memory takes everything");
     encoder.into_inner()
-}
-
-fn value_of<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
-    let at = arguments.iter().position(|argument| argument == flag)?;
-    arguments.get(at + 1).map(String::as_str)
-}
-
-fn save(name: &str, table: &str) -> std::io::Result<()> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/runs");
-    std::fs::write(format!("{directory}/{name}.txt"), table)
-}
-
-#[expect(clippy::print_stdout, reason = "a bench reports on stdout")]
-fn print(text: &str) {
-    print!("{text}");
 }
 
 /// Calls in one round.

@@ -18,30 +18,16 @@ use tokio::task::JoinHandle;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
+#[path = "table.rs"]
+mod table;
+
+use table::Flags;
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` asks for this.
-    if arguments
-        .iter()
-        .any(|argument| argument == "--test" || argument == "--list")
-    {
-        return ExitCode::SUCCESS;
-    }
-    match measure(&arguments) {
-        Ok(table) => {
-            print(&table);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            print(&format!("cannot measure: {error}\n"));
-            ExitCode::FAILURE
-        }
-    }
+    Flags::publish(|flags| measure(flags.seconds(10)))
 }
 
-fn measure(arguments: &[String]) -> Outcome<String> {
-    let seconds = value_of(arguments, "--seconds").and_then(|text| text.parse().ok());
-    let turn = Duration::from_secs(seconds.unwrap_or(10));
+fn measure(turn: Duration) -> Outcome<String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -64,9 +50,6 @@ fn measure(arguments: &[String]) -> Outcome<String> {
         );
         Outcome::Ok(())
     })?;
-    if let Some(name) = value_of(arguments, "--save") {
-        save(name, &table)?;
-    }
     Ok(table)
 }
 
@@ -201,21 +184,6 @@ fn percentile(times: &mut [f64], part: f64) -> f64 {
     )]
     let at = (times.len() as f64 * part) as usize;
     times[at.min(times.len() - 1)]
-}
-
-fn value_of<'a>(arguments: &'a [String], flag: &str) -> Option<&'a str> {
-    let at = arguments.iter().position(|argument| argument == flag)?;
-    arguments.get(at + 1).map(String::as_str)
-}
-
-fn save(name: &str, table: &str) -> std::io::Result<()> {
-    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/runs");
-    std::fs::write(format!("{directory}/{name}.txt"), table)
-}
-
-#[expect(clippy::print_stdout, reason = "a bench reports on stdout")]
-fn print(text: &str) {
-    print!("{text}");
 }
 
 /// Robots, and alerts each of them says alone within a minute.

@@ -6,6 +6,7 @@
 //! `benches/runs/NAME.txt`.
 
 use std::fmt::Write as _;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use state::{
-    Claim, File, IssueHash, Memory, Parcel, Redis, RedisConfig, RouteKey, Sighting, Store, Watch,
-    Window, Word,
+    Claim, File, IssueHash, Memory, Parcel, Redis, RedisConfig, RouteKey, Search, Sighting, Store,
+    Watch, Window, Word,
 };
 use tempfile::TempDir;
 
@@ -24,30 +25,19 @@ use self::server::Server;
 #[path = "../crates/state/src/redis/server.rs"]
 mod server;
 
+#[path = "table.rs"]
+mod table;
+
+use table::Flags;
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` asks for this.
-    if arguments
-        .iter()
-        .any(|argument| argument == "--test" || argument == "--list")
-    {
-        return ExitCode::SUCCESS;
-    }
-    let seconds = value_of(&arguments, "--seconds").and_then(|text| text.parse().ok());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("the machine has threads");
-    let table = runtime.block_on(measure(Duration::from_secs(seconds.unwrap_or(3))));
-    print(&table);
-    match value_of(&arguments, "--save").map(|name| save(name, &table)) {
-        Some(Err(error)) => {
-            print(&format!("cannot save: {error}\n"));
-            ExitCode::FAILURE
-        }
-        Some(Ok(())) | None => ExitCode::SUCCESS,
-    }
+    Flags::publish(|flags| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        io::Result::Ok(runtime.block_on(measure(flags.seconds(3))))
+    })
 }
 
 async fn measure(time: Duration) -> String {
@@ -177,6 +167,31 @@ async fn load(table: &mut String, folder: &Path) {
         bytes / 1_000_000,
         times[2].as_secs_f64() * 1_000.0
     );
+    search(table, &path).await;
+}
+
+/// Looks for issues as the status page does; the median of a hundred times.
+async fn search(table: &mut String, path: &Path) {
+    let file = File::open(path).expect("the file is whole");
+    let nothing = Search {
+        text: "nothing has this".to_owned(),
+        ..Search::default()
+    };
+    for (what, search) in [
+        ("a page of 50", Search::default()),
+        ("one call of a search without hits", nothing),
+    ] {
+        let mut times = Vec::new();
+        for _ in 0..100 {
+            let started = Instant::now();
+            let found = file.search(&search, None, 50).await.expect("it is there");
+            times.push(started.elapsed());
+            assert_eq!(found.known as u64, LOADED);
+        }
+        times.sort_unstable();
+        let median = times[50].as_secs_f64() * 1e6;
+        let _ = writeln!(table, "{what} of them: {median:.0} µs");
+    }
 }
 
 async fn connect(url: &str, prefix: String) -> Redis {
@@ -212,21 +227,6 @@ fn hash(number: u64) -> IssueHash {
     let high = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let low = high.rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     IssueHash((u128::from(high) << 64 | u128::from(low)).to_be_bytes())
-}
-
-fn value_of<'a>(arguments: &'a [String], name: &str) -> Option<&'a str> {
-    let at = arguments.iter().position(|argument| argument == name)?;
-    arguments.get(at + 1).map(String::as_str)
-}
-
-fn save(name: &str, table: &str) -> std::io::Result<()> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../benches/runs");
-    std::fs::write(format!("{folder}/{name}.txt"), table)
-}
-
-#[expect(clippy::print_stdout, reason = "the table is what the bench is for")]
-fn print(text: &str) {
-    print!("{text}");
 }
 
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::vitals::Traffic;
+use crate::snapshot::Traffic;
 
 /// What the samples say. Bounded: [`MINUTES`] slots of some 300 bytes, and the samples of the last seconds.
 #[derive(Debug)]

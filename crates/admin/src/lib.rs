@@ -33,9 +33,9 @@ pub mod mute;
 mod page;
 pub mod reload;
 mod site;
+pub mod snapshot;
 #[cfg(test)]
 mod tests;
-pub mod vitals;
 mod words;
 
 use std::net::SocketAddr;
@@ -58,9 +58,9 @@ pub use crate::auth::Token;
 pub use crate::card::{Card, Draw};
 pub use crate::mute::Muting;
 pub use crate::reload::Reload;
+pub use crate::snapshot::{Probe, Snapshot};
 #[cfg(test)]
 pub(crate) use crate::tests::router;
-pub use crate::vitals::{Probe, Vitals};
 
 /// What the pages show, and who may see them. Cheap to clone.
 #[derive(Clone)]

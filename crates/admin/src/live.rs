@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::site::Site;
-use crate::vitals::Vitals;
+use crate::snapshot::Snapshot;
 
 /// Who listens, and what they are told.
 #[derive(Debug)]
@@ -88,9 +88,9 @@ pub(crate) async fn watch_over(site: Site) {
     let mut look = Look::default();
     loop {
         turns.tick().await;
-        let vitals = (site.admin.probe)();
-        let print = fingerprint(&site, &vitals);
-        site.history.sample(vitals.traffic, Instant::now());
+        let snapshot = (site.admin.probe)();
+        let print = fingerprint(&site, &snapshot);
+        site.history.sample(snapshot.traffic, Instant::now());
         if look.is_news(print) {
             site.live.changes.send_modify(|changes| *changes += 1);
         }
@@ -109,10 +109,10 @@ impl Look {
 }
 
 /// Differs when most of what pages show is another; the rest, such as mutes, comes with the next look that counts.
-fn fingerprint(site: &Site, vitals: &Vitals) -> u64 {
+fn fingerprint(site: &Site, snapshot: &Snapshot) -> u64 {
     let mut hasher = DefaultHasher::new();
-    vitals.traffic.requests().hash(&mut hasher);
-    for upstream in &vitals.upstreams {
+    snapshot.traffic.requests().hash(&mut hasher);
+    for upstream in &snapshot.upstreams {
         (
             &upstream.origin,
             upstream.down_for.is_some(),
@@ -120,7 +120,7 @@ fn fingerprint(site: &Site, vitals: &Vitals) -> u64 {
         )
             .hash(&mut hasher);
     }
-    let spool = vitals.spool.unwrap_or_default();
+    let spool = snapshot.spool.unwrap_or_default();
     (spool.requests, spool.refused, spool.is_failing).hash(&mut hasher);
     for robot in site.admin.robots.robots() {
         let last = robot.last.map(|report| report.at);

@@ -101,7 +101,7 @@ impl View<'_> {
             after: query.after,
             ..IssueQuery::default()
         };
-        let vitals = (admin.probe)();
+        let snapshot = (admin.probe)();
         let projects = admin
             .config
             .borrow()
@@ -119,9 +119,9 @@ impl View<'_> {
             listen: format!("{}://{}", admin.scheme, admin.listen),
             can_sign_out: admin.token.is_some(),
             every: if query.is_filtered() { 10 } else { 1 },
-            tiles: self.tiles(&vitals),
+            tiles: self.tiles(&snapshot),
             hour: self.hour(),
-            upstreams: self.upstreams(&vitals),
+            upstreams: self.upstreams(&snapshot),
             warnings: Arc::clone(&admin.warnings.borrow()),
             robots,
             projects,

@@ -10,7 +10,7 @@ use state::{Found, IssueHash, Memory, Sighting};
 use tower::ServiceExt;
 
 use super::*;
-use crate::vitals::{Spool, Upstream};
+use crate::snapshot::{Spool, Upstream};
 
 mod access;
 mod live;
@@ -20,11 +20,11 @@ mod style;
 async fn is_ready_only_while_requests_are_accepted_and_can_go_somewhere() {
     let admin = admin(None);
     let down = Admin {
-        probe: Arc::new(|| vitals(Some(Duration::from_secs(9)), None)),
+        probe: Arc::new(|| snapshot(Some(Duration::from_secs(9)), None)),
         ..admin.clone()
     };
     let kept = Admin {
-        probe: Arc::new(|| vitals(Some(Duration::from_secs(9)), Some(spool()))),
+        probe: Arc::new(|| snapshot(Some(Duration::from_secs(9)), Some(spool()))),
         ..admin.clone()
     };
 
@@ -70,7 +70,7 @@ async fn says_when_state_is_in_memory_alone() {
 #[tokio::test]
 async fn shows_how_it_goes_in_both_languages_and_never_by_colour_alone() {
     let admin = Admin {
-        probe: Arc::new(|| vitals(Some(Duration::from_secs(90)), Some(spool()))),
+        probe: Arc::new(|| snapshot(Some(Duration::from_secs(90)), Some(spool()))),
         ..admin(None)
     };
 
@@ -327,7 +327,7 @@ pub(crate) fn admin(token: Option<Token>) -> Admin {
         activity: alert::Activity::default(),
         config,
         warnings: watch::Sender::new(Arc::new(warnings)).subscribe(),
-        probe: Arc::new(|| vitals(None, None)),
+        probe: Arc::new(|| snapshot(None, None)),
         draw: Arc::new(|_| None),
         scheme: "http",
         listen: SocketAddr::from(([127, 0, 0, 1], 9010)),
@@ -344,8 +344,8 @@ fn public(url: &str) -> watch::Receiver<Arc<alert::Config>> {
     watch::Sender::new(Arc::new(config)).subscribe()
 }
 
-fn vitals(down_for: Option<Duration>, spool: Option<Spool>) -> Vitals {
-    Vitals {
+fn snapshot(down_for: Option<Duration>, spool: Option<Spool>) -> Snapshot {
+    Snapshot {
         upstreams: vec![Upstream {
             origin: "https://sentry.example.com".to_owned(),
             projects: Vec::new(),
@@ -353,7 +353,7 @@ fn vitals(down_for: Option<Duration>, spool: Option<Spool>) -> Vitals {
             is_late: false,
         }],
         spool,
-        ..Vitals::default()
+        ..Snapshot::default()
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use admin::vitals::{Spool, Traffic, Upstream};
-use admin::{Card, Draw, Probe, Vitals};
+use admin::snapshot::{Spool, Traffic, Upstream};
+use admin::{Card, Draw, Probe, Snapshot};
 use alert::Sent;
 use dingtalk::message::{Buttons, Content};
 use dingtalk::{OpenLinks, RobotConfig};
@@ -14,7 +14,7 @@ use spool::Queue;
 
 /// Returns what reads the numbers of the moment; `size` is what the spool may hold.
 pub(crate) fn probe(metrics: Arc<Metrics>, outlook: Outlook, spool: Option<(Queue, u64)>) -> Probe {
-    Arc::new(move || Vitals {
+    Arc::new(move || Snapshot {
         traffic: traffic(metrics.totals()),
         upstreams: outlook.upstreams().into_iter().map(upstream).collect(),
         spool: spool.as_ref().map(|(queue, size)| look_into(queue, *size)),

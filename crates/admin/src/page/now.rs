@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::View;
 use crate::chart;
 use crate::history::Minute;
-use crate::vitals::{Upstream, Vitals};
+use crate::snapshot::{Snapshot, Upstream};
 use crate::words::{bytes, grouped};
 
 /// What is to be seen at a glance.
@@ -57,7 +57,7 @@ pub(super) struct UpstreamRow {
 }
 
 impl View<'_> {
-    pub(super) fn tiles(&self, vitals: &Vitals) -> Tiles {
+    pub(super) fn tiles(&self, snapshot: &Snapshot) -> Tiles {
         let (admin, language) = (&self.site.admin, self.language);
         let now = self.site.history.now();
         let waiting: usize = admin
@@ -71,9 +71,9 @@ impl View<'_> {
             per_second: rate(now.per_second),
             median: language.took(now.median),
             slow: language.took(now.slow),
-            upstream: self.worst(&vitals.upstreams),
+            upstream: self.worst(&snapshot.upstreams),
             upstream_slow: language.took(now.upstream_slow),
-            spool: vitals.spool.map(|spool| self.spool(spool)),
+            spool: snapshot.spool.map(|spool| self.spool(spool)),
             waiting: grouped(waiting as u64),
             state: match &trouble {
                 None => Health::ok(language.words().state_well.to_owned()),
@@ -104,8 +104,8 @@ impl View<'_> {
         }
     }
 
-    pub(super) fn upstreams(&self, vitals: &Vitals) -> Vec<UpstreamRow> {
-        let rows = vitals.upstreams.iter().map(|upstream| UpstreamRow {
+    pub(super) fn upstreams(&self, snapshot: &Snapshot) -> Vec<UpstreamRow> {
+        let rows = snapshot.upstreams.iter().map(|upstream| UpstreamRow {
             origin: upstream.origin.clone(),
             projects: (!upstream.projects.is_empty()).then(|| upstream.projects.join(", ")),
             health: self.health_of(upstream),
@@ -133,7 +133,7 @@ impl View<'_> {
         }
     }
 
-    fn spool(&self, spool: crate::vitals::Spool) -> SpoolTile {
+    fn spool(&self, spool: crate::snapshot::Spool) -> SpoolTile {
         let words = self.language.words();
         let percent = (spool.bytes * 100)
             .checked_div(spool.size)

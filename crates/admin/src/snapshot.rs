@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Reads the numbers of this moment; answers at once, and takes no lock that forwarding waits for.
-pub type Probe = Arc<dyn Fn() -> Vitals + Send + Sync>;
+pub type Probe = Arc<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// The numbers of one moment.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Vitals {
+pub struct Snapshot {
     /// What was forwarded since the start.
     pub traffic: Traffic,
     /// Every Sentry that requests go to, the one where most projects live first.
@@ -66,7 +66,7 @@ pub struct Spool {
     pub is_failing: bool,
 }
 
-impl Vitals {
+impl Snapshot {
     /// Returns whether a request that comes in now would be forwarded, or kept until it can be.
     pub(crate) fn can_take(&self) -> bool {
         let is_up = |upstream: &Upstream| upstream.down_for.is_none();
@@ -130,12 +130,12 @@ mod tests {
         ];
 
         for (upstreams, spool, expected) in cases {
-            let vitals = Vitals {
+            let snapshot = Snapshot {
                 upstreams,
                 spool,
-                ..Vitals::default()
+                ..Snapshot::default()
             };
-            assert_eq!(vitals.can_take(), expected, "{vitals:?}");
+            assert_eq!(snapshot.can_take(), expected, "{snapshot:?}");
         }
     }
 }

@@ -211,7 +211,7 @@ Every key of [`proxy.toml`](../proxy.toml), as the shipped file says it. This pa
 - Unknown keys are errors, with the nearest known key as a hint. `sentry-notice check` reports every problem at once, with its line.
 - Durations: `500ms`, `90s`, `5m`, `1h30m`, `7d`. Sizes: `512KiB`, `64MiB`, `2GiB`. A list may be one text with commas in the environment.
 - Every secret (`webhook`, `secret`, `token`, `mute_key`, `state.url`) may be `${ENVIRONMENT_VARIABLE}`, or stand in a file of its own that the same key with `_file` names.
-- SIGHUP reads the file anew. What cannot change while the program runs is named and not changed: `listen`, `threads`, `robot`, `admin`, `spool`, `tee.memory`, `state`, `log`.
+- SIGHUP reads the file anew. Some keys cannot change while the program runs: `listen`, `threads`, `robot`, `admin` (but for `public_url`), `spool` (but for `refresh_sent_at`), `tee.memory`, `state`, `log`. A file that changes one of them is not put in force, and the log names the first.
 ";
 
 const SHIPPED: &str = include_str!("../../../../proxy.toml");

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::program::{PROGRAM, command};
-use crate::tools::{all, deploy, succeed, tool};
+use crate::tools::{all, deploy, root, succeed, tool};
 
 #[test]
 fn the_dockerfile_passes_its_linter() {
@@ -114,26 +114,23 @@ fn nginx_accepts_what_the_pages_say_to_write() {
 
 #[test]
 fn both_languages_say_the_same() {
-    let [english, chinese] = ["../docs/deploy.md", "../docs/deploy.zh-CN.md"]
-        .map(|page| std::fs::read_to_string(deploy(page)).unwrap());
-
     let shape = |page: &str| {
-        let lines = page.lines();
-        lines
-            .filter(|line| line.starts_with(['#', '|']) || line.starts_with("```"))
-            .map(|line| {
-                line.chars()
-                    .take_while(|one| "#|`".contains(*one))
-                    .collect::<String>()
-            })
-            .collect::<Vec<_>>()
+        let page = std::fs::read_to_string(root().join(page)).unwrap();
+        let marked = |line: &&str| line.starts_with(['#', '|']) || line.starts_with("```");
+        let mark = |line: &str| -> String {
+            let marks = line.chars().take_while(|one| "#|`".contains(*one));
+            marks.collect()
+        };
+        page.lines().filter(marked).map(mark).collect::<Vec<_>>()
     };
 
-    assert_eq!(
-        shape(&english),
-        shape(&chinese),
-        "headings, rows of tables, blocks"
-    );
+    for (english, chinese) in [
+        ("docs/deploy.md", "docs/deploy.zh-CN.md"),
+        ("README.md", "README.zh-CN.md"),
+    ] {
+        let what = "headings, rows of tables, blocks";
+        assert_eq!(shape(english), shape(chinese), "{english}: {what}");
+    }
 }
 
 #[test]

@@ -129,7 +129,7 @@ async fn measure(arguments: &Arguments) -> Found {
     let (_, owed) = oracle.counts();
     let up = Instant::now();
     mood.send_replace(Mood::Up);
-    // A trial may be a minute away.
+    // A trial may be ten seconds away.
     while oracle.counts().1 == owed && up.elapsed() < Duration::from_secs(90) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

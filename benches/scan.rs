@@ -33,10 +33,11 @@ fn measure(budget: Duration) -> String {
     );
     for (name, ty, size) in [
         ("session", "session", 200),
-        ("transaction", "transaction", 2 << 10),
+        ("transaction", "transaction", 10 << 10),
         ("transaction", "transaction", 100 << 10),
-        ("error", "event", 2 << 10),
+        ("error", "event", 10 << 10),
         ("error", "event", 100 << 10),
+        ("spans", "span", 10 << 10),
     ] {
         let body = envelope(ty, size);
         for (coding, coded) in [
@@ -120,7 +121,8 @@ fn envelope(ty: &str, size: usize) -> Vec<u8> {
         random ^= random << 17;
         let _ = write!(
             body,
-            "{{\"span_id\":\"{random:016x}\",\"op\":\"db.query\",\"description\":\"SELECT * FROM t WHERE id = %s\",\"timestamp\":1764064800.{}}},",
+            "{{\"span_id\":\"{random:016x}\",\"op\":\"db.query\",\"description\":\"SELECT * FROM t WHERE id = {:08x}\",\"timestamp\":1764064800.{}}},",
+            random >> 40,
             random % 1_000_000,
         );
     }

@@ -134,7 +134,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
 ];
 
 /// Outside crates that only some of ours may use.
-const OWNERS: [(&str, &[&str]); 27] = [
+const OWNERS: [(&str, &[&str]); 29] = [
     ("anyhow", &["cli"]),
     ("askama", &["admin"]),
     ("axum", &["admin"]),
@@ -145,9 +145,11 @@ const OWNERS: [(&str, &[&str]); 27] = [
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("flate2", &["event", "testkit"]),
+    ("hashbrown", &["state"]),
     ("hmac", &["alert", "dingtalk", "testkit"]),
     ("hyper", &["proxy", "admin", "testkit"]),
     ("hyper-util", &["proxy", "admin", "testkit"]),
+    ("libdeflater", &["event"]),
     ("md-5", &["grouping"]),
     ("rmp-serde", &["event"]),
     ("minijinja", &["dingtalk"]),

@@ -5,6 +5,7 @@
 pub(crate) mod codec;
 pub(crate) mod inflate;
 mod legacy;
+pub(crate) mod whole;
 
 use bytes::Bytes;
 use http::HeaderMap;

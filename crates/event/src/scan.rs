@@ -20,6 +20,7 @@ use crate::decode::codec::{BROTLI_BUFFER, Chunks, Coding, ZSTD_WINDOW_LOG};
 use crate::decode::inflate::{
     Inflater, check_gzip_trailer, has_gzip_member, is_zlib, skip_gzip_header,
 };
+use crate::decode::whole::{Inflated, SPARE, WholeInflater};
 use crate::error::DecodeError;
 
 use walk::Walk;
@@ -52,7 +53,8 @@ pub fn look(decoded: &[u8], wants: Wants) -> Look {
     }
 }
 
-/// Looks into envelopes; one for each thread, since it keeps the state of a decoder (60 KiB) from body to body.
+/// Looks into envelopes; one for each thread, since it keeps the state of decoders (12 KiB, and 60 KiB once a body takes
+/// more patience) from body to body.
 ///
 /// ```
 /// use event::scan::{Scanner, Wants};
@@ -62,8 +64,9 @@ pub fn look(decoded: &[u8], wants: Wants) -> Look {
 /// assert!(!scanner.may_alert(None, session, Wants::default()));
 /// ```
 pub struct Scanner {
-    inflater: Inflater,
-    first_window: Vec<u8>,
+    whole: WholeInflater,
+    start: Box<[u8]>,
+    inflater: Option<Inflater>,
     window: Vec<u8>,
 }
 
@@ -71,9 +74,10 @@ impl Scanner {
     /// Makes a scanner for one thread.
     pub fn new() -> Self {
         Self {
-            inflater: Inflater::new(),
-            first_window: Vec::with_capacity(FIRST_WINDOW),
-            window: Vec::with_capacity(WINDOW),
+            whole: WholeInflater::new(),
+            start: vec![0; START + SPARE].into(),
+            inflater: None,
+            window: Vec::new(),
         }
     }
 
@@ -116,11 +120,44 @@ impl Scanner {
         walked.is_err() || walk.may_alert()
     }
 
-    fn walk_gzip(&mut self, mut body: Chunks<'_>, walk: &mut Walk) -> Result<(), Undecided> {
+    fn walk_gzip(&mut self, body: Chunks<'_>, walk: &mut Walk) -> Result<(), Undecided> {
+        if self.walk_whole_gzip(&body, walk) {
+            return Ok(());
+        }
+        *walk = walk.again();
+        self.walk_gzip_in_steps(body, walk)
+    }
+
+    /// Walks through a small body that is there as a whole, as nearly all are; returns whether that was enough.
+    fn walk_whole_gzip(&mut self, body: &Chunks<'_>, walk: &mut Walk) -> bool {
+        match self.whole.gunzip_start(body, &mut self.start) {
+            Some(Inflated::All(length)) => {
+                walk.feed(&self.start[..length]);
+                return true;
+            }
+            Some(Inflated::Start(length)) if walk.feed(&self.start[..length]) => return true,
+            Some(Inflated::Start(_)) => *walk = walk.again(),
+            None => return false,
+        }
+        let is_small = |body: &[u8]| body.len() <= MAX_WHOLE;
+        if !body.as_one_piece().is_some_and(is_small) {
+            return false;
+        }
+        let decoded = self.whole.gunzip(body, MAX_WHOLE_DECODED);
+        decoded.is_some_and(|decoded| {
+            walk.feed(&decoded);
+            true
+        })
+    }
+
+    fn walk_gzip_in_steps(
+        &mut self,
+        mut body: Chunks<'_>,
+        walk: &mut Walk,
+    ) -> Result<(), Undecided> {
         skip_gzip_header(&mut body)?;
-        self.inflater.start_bare();
         let mut content = Crc::new();
-        let is_decided = self.inflate(&mut body, |window| {
+        let is_decided = self.inflate(Inflater::start_bare, &mut body, |window| {
             let is_decided = walk.feed(window);
             if !is_decided {
                 content.update(window);
@@ -142,33 +179,35 @@ impl Scanner {
         if !is_zlib(&body.first_two()) {
             return Err(Undecided);
         }
-        self.inflater.start_zlib();
-        self.inflate(&mut body, |window| walk.feed(window))?;
+        self.inflate(Inflater::start_zlib, &mut body, |window| walk.feed(window))?;
         Ok(())
     }
 
     /// Hands the decoded bytes on until they are found enough; returns whether they are.
     fn inflate(
         &mut self,
+        start: fn(&mut Inflater),
         body: &mut Chunks<'_>,
         mut is_enough: impl FnMut(&[u8]) -> bool,
     ) -> Result<bool, Undecided> {
+        let inflater = self.inflater.get_or_insert_with(Inflater::new);
+        let window = &mut self.window;
+        window.reserve(WINDOW);
+        start(inflater);
         let mut decoded = 0;
-        let mut window = &mut self.first_window;
         loop {
             window.clear();
-            let has_ended = self.inflater.step(body, window)?;
+            let has_ended = inflater.step(body, window)?;
             decoded += window.len();
             if is_enough(window) {
                 return Ok(true);
             }
-            if decoded > MAX_DECODED {
+            if decoded > MAX_DECODED || inflater.consumed() > MAX_CODED {
                 return Err(Undecided);
             }
             if has_ended {
                 return Ok(false);
             }
-            window = &mut self.window;
         }
     }
 }
@@ -242,12 +281,19 @@ fn walk_read(mut decoder: impl Read, walk: &mut Walk) -> Result<(), Undecided> {
 }
 
 /// Enough for the headers of an envelope and of its first item.
-const FIRST_WINDOW: usize = 512;
+const START: usize = 512;
+
+/// Bytes of a body, and of what it holds, that are decoded in one go.
+const MAX_WHOLE: usize = 8 << 10;
+const MAX_WHOLE_DECODED: usize = 32 << 10;
 
 const WINDOW: usize = 4 << 10;
 
 /// Decoding more than this is not for the thread that forwards.
 const MAX_DECODED: usize = 256 << 10;
+
+/// And so is reading more than this: deflate may go on and on without a byte of output.
+const MAX_CODED: u64 = 128 << 10;
 
 #[cfg(test)]
 mod tests;

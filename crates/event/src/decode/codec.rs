@@ -12,6 +12,7 @@ use bytes::Bytes;
 use flate2::Crc;
 
 use super::inflate::{Inflater, check_gzip_trailer, has_gzip_member, is_zlib, skip_gzip_header};
+use super::whole::WholeInflater;
 use crate::error::DecodeError;
 
 /// One content coding.
@@ -28,18 +29,18 @@ pub(crate) enum Coding {
 impl Coding {
     /// Returns the coding of this name, or `None` for names that mean none.
     pub(crate) fn of_name(name: &[u8]) -> Result<Option<Self>, DecodeError> {
-        match name.to_ascii_lowercase().as_slice() {
-            b"" | b"identity" | b"utf-8" => Ok(None),
-            b"gzip" | b"x-gzip" => Ok(Some(Self::Gzip)),
-            b"deflate" => Ok(Some(Self::Deflate)),
-            b"br" => Ok(Some(Self::Brotli)),
-            b"zstd" => Ok(Some(Self::Zstd)),
-            _ => Err(DecodeError::UnknownCoding),
-        }
+        NAMES
+            .iter()
+            .find(|(known, _)| name.eq_ignore_ascii_case(known))
+            .map(|(_, coding)| *coding)
+            .ok_or(DecodeError::UnknownCoding)
     }
 
     /// Undoes the coding; more than `limit` bytes are an error.
     pub(crate) fn undo(self, input: Chunks<'_>, limit: usize) -> Result<Bytes, DecodeError> {
+        if let Some(bytes) = self.undo_at_once(&input, limit) {
+            return Ok(bytes);
+        }
         let mut output = Output::new(limit);
         self.undo_into(input, &mut output)?;
         Ok(output.bytes.into())
@@ -53,6 +54,14 @@ impl Coding {
         };
         bytes.truncate(limit);
         bytes.into()
+    }
+
+    /// Undoes the coding of a body that is there as a whole and sound; `None` is no answer.
+    fn undo_at_once(self, input: &Chunks<'_>, limit: usize) -> Option<Bytes> {
+        match self {
+            Self::Gzip => WHOLE.with_borrow_mut(|inflater| inflater.gunzip(input, limit)),
+            Self::Deflate | Self::Brotli | Self::Zstd => None,
+        }
     }
 
     fn undo_into(self, input: Chunks<'_>, output: &mut Output) -> Result<(), DecodeError> {
@@ -118,6 +127,14 @@ impl<'b> Chunks<'b> {
     pub(crate) fn first_two(&self) -> [u8; 2] {
         let mut bytes = self.clone().bytes().flatten();
         [(); 2].map(|()| bytes.next().unwrap_or_default())
+    }
+
+    /// Returns what is left, if it is in one piece.
+    pub(crate) fn as_one_piece(&self) -> Option<&'b [u8]> {
+        let mut rest = self.clone();
+        let piece = rest.remaining();
+        rest.consume(piece.len());
+        rest.is_at_end().then_some(piece)
     }
 
     pub(crate) fn is_at_end(&mut self) -> bool {
@@ -261,7 +278,20 @@ fn unzstd(mut input: Chunks<'_>, output: &mut Output) -> Result<(), DecodeError>
 
 thread_local! {
     static INFLATER: RefCell<Inflater> = RefCell::new(Inflater::new());
+    static WHOLE: RefCell<WholeInflater> = RefCell::new(WholeInflater::new());
 }
+
+/// What the names of codings mean, in lower case; the usual ones come first.
+const NAMES: [(&[u8], Option<Coding>); 8] = [
+    (b"gzip", Some(Coding::Gzip)),
+    (b"", None),
+    (b"br", Some(Coding::Brotli)),
+    (b"deflate", Some(Coding::Deflate)),
+    (b"zstd", Some(Coding::Zstd)),
+    (b"identity", None),
+    (b"utf-8", None),
+    (b"x-gzip", Some(Coding::Gzip)),
+];
 
 /// No real body has more than one.
 const MAX_GZIP_MEMBERS: usize = 1000;

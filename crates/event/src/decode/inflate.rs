@@ -27,7 +27,7 @@ impl Inflater {
         self.0.reset(true);
     }
 
-    /// Inflates into the spare room of `output`, which must have some; returns whether the data has ended.
+    /// Inflates at most 16 KiB into the spare room of `output`, which must have some; returns whether the data has ended.
     ///
     /// `flate2`'s readers take the end of the input for the end of the data; this tells them apart.
     pub(crate) fn step(
@@ -36,9 +36,11 @@ impl Inflater {
         output: &mut Vec<u8>,
     ) -> Result<bool, DecodeError> {
         let (read, written) = (self.0.total_in(), self.0.total_out());
+        let piece = input.remaining();
+        let piece = &piece[..piece.len().min(MAX_STEP)];
         let status = self
             .0
-            .decompress_vec(input.remaining(), output, FlushDecompress::None)
+            .decompress_vec(piece, output, FlushDecompress::None)
             .map_err(|_| DecodeError::Corrupt)?;
         let consumed = self.0.total_in() - read;
         input.consume(usize::try_from(consumed).expect("no more than the slice it came from"));
@@ -49,6 +51,11 @@ impl Inflater {
             Status::Ok | Status::BufError if input.is_at_end() => Err(DecodeError::Truncated),
             Status::Ok | Status::BufError => Err(DecodeError::Corrupt),
         }
+    }
+
+    /// Returns how many bytes of the body have been read.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.0.total_in()
     }
 }
 
@@ -109,8 +116,11 @@ fn take<const N: usize>(input: &mut Chunks<'_>) -> Result<[u8; N], DecodeError> 
     Ok(bytes)
 }
 
+/// Bytes read at a time: blocks that hold nothing cost time and fill no output.
+const MAX_STEP: usize = 16 << 10;
+
 /// Two bytes of magic, and the method deflate.
-const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
+pub(super) const GZIP_MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 
 const HEADER_CHECKSUM: u8 = 1 << 1;
 const EXTRA: u8 = 1 << 2;

@@ -325,3 +325,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn blocks_that_hold_nothing_are_not_followed_for_long() {
+    let (session, event) = (
+        "{}\n{\"type\":\"session\"}\n{}",
+        "{}\n{\"type\":\"event\"}\n{}",
+    );
+    let said = |envelope: &str, blocks: usize| {
+        let mut body = gzip(envelope.as_bytes());
+        body.splice(10..10, [0, 0, 0, 0xff, 0xff].repeat(blocks));
+        let mut scanner = Scanner::new();
+        let whole = scanner.may_alert(Some(b"gzip"), &body, NO_LOGS);
+        let pieces: Vec<_> = body.chunks(5000).map(Bytes::copy_from_slice).collect();
+        let in_pieces = scanner.may_alert_in_pieces(Some(b"gzip"), &pieces, NO_LOGS);
+        assert_eq!(whole, in_pieces, "{blocks} blocks");
+        whole
+    };
+
+    for blocks in [0, 1, 900, 1700, 20_000] {
+        assert!(!said(session, blocks), "{blocks} blocks");
+        assert!(said(event, blocks), "{blocks} blocks");
+    }
+    assert!(said(session, 30_000), "150 KB before the first byte");
+}
+
+#[test]
+fn long_items_before_the_end_are_passed() {
+    let noise: String = (0..4000_u32)
+        .map(|number| format!("{:08x}", number.wrapping_mul(2_654_435_761)))
+        .collect();
+    for length in [300, 700, 3000, 20_000, 32_000] {
+        let span = format!("{{}}\n{{\"type\":\"span\"}}\n{}\n", &noise[..length]);
+        assert!(!may_alert(&span, NO_LOGS), "{length}");
+        let event = format!("{span}{{\"type\":\"event\"}}\n{{}}\n");
+        assert!(may_alert(&event, NO_LOGS), "{length}");
+    }
+}

@@ -42,6 +42,11 @@ impl Walk {
         }
     }
 
+    /// Returns the walk to begin anew.
+    pub(super) fn again(&self) -> Self {
+        Self::new(self.wants)
+    }
+
     /// Goes on through the next bytes; returns whether the envelope is decided. Feed it no further then.
     pub(super) fn feed(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() && self.decided.is_none() {

@@ -40,7 +40,7 @@ use crate::{
 
 /// A store in memory; one process, gone at exit.
 ///
-/// Bounds: [`Issue::KEPT`] issues of about 300 bytes, 2 000 000 users told apart, 500 000 event ids of 9 bytes,
+/// Bounds: [`Issue::KEPT`] issues of about 300 bytes, 2 000 000 users told apart, 458 752 event ids of 10 bytes,
 /// [`crate::outbox::BYTES`] of messages.
 #[derive(Debug)]
 pub struct Memory {

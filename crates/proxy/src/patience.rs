@@ -87,7 +87,7 @@ impl Asking<'_> {
         if !self.worker.has_many_detached() && self.connector.breaker().allows(Instant::now()) {
             return self.ask_begun(attempt, pack).await;
         }
-        match Arc::clone(keeper).keep(pack()).await {
+        match keep(keeper, pack()).await {
             Ok(kept) => release(kept),
             Err(error) => {
                 self.worker.log.unkept(&error);
@@ -112,13 +112,13 @@ impl Asking<'_> {
                 self.connector.lateness().note(false);
                 Came::Answer(answer)
             }
-            Some(Err(fault)) => self.keep_instead(keeper, fault, pack()).await,
+            Some(Err(fault)) => Box::pin(self.keep_instead(keeper, fault, pack())).await,
             None => {
                 if !wait.is_zero() {
                     self.connector.lateness().note(true);
                 }
                 let begun = Begun { attempt, asked_at };
-                self.keep_meanwhile(keeper, begun, pack()).await
+                Box::pin(self.keep_meanwhile(keeper, begun, pack())).await
             }
         }
     }
@@ -150,7 +150,7 @@ impl Asking<'_> {
         fault: Fault,
         parcel: Parcel,
     ) -> Came<A> {
-        match Arc::clone(keeper).keep(parcel).await {
+        match keep(keeper, parcel).await {
             Ok(kept) => release(kept),
             Err(error) => {
                 self.worker.log.unkept(&error);
@@ -170,7 +170,7 @@ impl Asking<'_> {
             mut attempt,
             asked_at,
         } = begun;
-        let mut keeping = Box::pin(Arc::clone(keeper).keep(parcel));
+        let mut keeping = keep(keeper, parcel);
         let first = poll_fn(|context| {
             if let Poll::Ready(kept) = keeping.as_mut().poll(context) {
                 return Poll::Ready(First::Kept(kept));
@@ -271,6 +271,14 @@ struct Begun<A> {
 enum First<A> {
     Kept(Result<Kept, AppendError>),
     Asked(Result<A, Fault>),
+}
+
+/// Makes a request durable. Boxed, because it is rare and would make every request's future several times as large.
+fn keep(
+    keeper: &Arc<Keeper>,
+    parcel: Parcel,
+) -> Pin<Box<impl Future<Output = Result<Kept, AppendError>> + use<>>> {
+    Box::pin(Arc::clone(keeper).keep(parcel))
 }
 
 /// Leaves a request to the replay.

@@ -11,6 +11,7 @@ mod carry;
 mod fields;
 mod line;
 mod request;
+mod spare;
 mod upstream;
 
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use std::rc::Rc;
 use tokio::net::TcpStream;
 
 use self::line::{Line, Next};
+pub(crate) use self::spare::Spare;
 pub(crate) use self::upstream::{Answer, Links};
 use crate::connection::Client;
 use crate::worker::Worker;
@@ -35,7 +37,7 @@ pub(crate) async fn serve(
         match line.next(worker, client).await {
             Next::Request(request) => {
                 // Boxed, so that idle connections do not hold its room.
-                if !Box::pin(carry::carry(worker, client, &mut line, *request)).await {
+                if !Box::pin(carry::carry(worker, client, &mut line, request)).await {
                     return None;
                 }
             }

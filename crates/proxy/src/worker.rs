@@ -15,6 +15,7 @@ use crate::keep::Keeper;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::patrol::{Activity, Patrol};
+use crate::plain::Spare;
 use crate::plan::Plan;
 use crate::tap::Tap;
 use crate::upstream::Upstreams;
@@ -39,13 +40,15 @@ pub(crate) struct Worker {
     is_over: Cell<bool>,
 }
 
-/// Buffers that nobody keeps: they are filled and emptied within one poll.
+/// Buffers that are used again and again. Input and output are filled and emptied within one poll.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     /// For what clients send.
     pub(crate) input: RefCell<Box<[u8]>>,
     /// For what they get.
     pub(crate) output: RefCell<Vec<u8>>,
+    /// For requests on their way.
+    pub(crate) spare: Spare,
 }
 
 /// What a reload replaces; a request keeps those it began with.
@@ -109,6 +112,7 @@ impl Worker {
             scratch: Scratch {
                 input: RefCell::new(vec![0; SCRATCH].into()),
                 output: RefCell::default(),
+                spare: Spare::default(),
             },
             scanner: RefCell::default(),
             keeper,

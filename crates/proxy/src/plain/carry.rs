@@ -29,7 +29,7 @@ pub(crate) async fn carry(
     worker: &Rc<Worker>,
     client: &Client,
     line: &mut Line,
-    request: Request,
+    request: Box<Request>,
 ) -> bool {
     let _in_flight = Rc::clone(worker).begin(Rc::clone(&client.activity));
     let (verdict, reply) = ask(worker, client, &request).await;
@@ -54,7 +54,7 @@ pub(crate) async fn carry(
             took: request.started.elapsed(),
         });
     }
-    hand_over(worker, client, request, verdict);
+    hand_over(worker, client, *request, verdict);
     goes_on && !closes
 }
 
@@ -241,6 +241,8 @@ fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdic
     }
     let body = request.data();
     if kind == EndpointKind::Envelope && !may_alert(worker, &request, &body) {
+        drop(body);
+        worker.scratch.spare.put(request.bytes);
         return;
     }
     let mut copy = worker.tap.copy(request.settings.config().tee.max_body);

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use event::{Auth, Endpoint, PublicKey};
+use http::header::CONTENT_ENCODING;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::fields::{self, Coding, Kept, Seen};
 use crate::connection::Client;
@@ -149,7 +150,8 @@ impl Request {
         if !upstream.connector().speaks_http1_only() {
             return None;
         }
-        let mut out = Vec::with_capacity(bytes.len() + ADDED + upstream.host().len());
+        let room = bytes.len() + ADDED + upstream.host().len();
+        let mut out = worker.scratch.spare.take(room);
         out.extend_from_slice(method.as_str().as_bytes());
         out.push(b' ');
         let start = out.len();
@@ -190,7 +192,7 @@ impl Request {
     /// Returns the target as Sentry gets it.
     pub(crate) fn path_and_query(&self) -> PathAndQuery {
         PathAndQuery::from_maybe_shared(self.bytes.slice(self.target.clone()))
-            .expect("the router has read it as path and query")
+            .expect("a plain target is a path and a query")
     }
 
     /// Returns the lines of the fields as Sentry gets them, with the empty one.
@@ -215,10 +217,17 @@ impl Request {
 
     /// Returns its `Content-Encoding` fields.
     pub(crate) fn coding_fields(&self) -> HeaderMap {
-        if self.seen.coding == Coding::None {
-            return HeaderMap::new();
+        match &self.seen.coding {
+            Coding::None => HeaderMap::new(),
+            Coding::Field(place) => {
+                let value = self.bytes[place.clone()].trim_ascii();
+                match HeaderValue::from_maybe_shared(self.bytes.slice_ref(value)) {
+                    Ok(value) => HeaderMap::from_iter([(CONTENT_ENCODING, value)]),
+                    Err(_) => HeaderMap::new(),
+                }
+            }
+            Coding::Several => tap::needed(&fields::header_map(self.lines())),
         }
-        tap::needed(&fields::header_map(self.lines()))
     }
 }
 
@@ -232,10 +241,13 @@ fn read_request_line(line: &[u8]) -> Option<(Method, &str)> {
     };
     let target = std::str::from_utf8(words.next()?).ok()?;
     let is_http_11 = words.next()? == b"HTTP/1.1";
-    let is_plain = target.starts_with('/')
-        && target.bytes().all(|byte| byte.is_ascii_graphic())
-        && PathAndQuery::try_from(target).is_ok();
+    let is_plain = target.starts_with('/') && target.bytes().all(is_plain_in_target);
     (is_http_11 && is_plain).then_some((method, target))
+}
+
+/// Returns whether RFC 3986 lets a byte stand in a path or a query; others are left to a parser of more patience.
+fn is_plain_in_target(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte)
 }
 
 /// Returns the fields for the allow list, if there is one.

@@ -16,6 +16,7 @@ pub mod config;
 mod connection;
 pub mod error;
 mod exchange;
+mod flood;
 mod handler;
 mod headers;
 mod keep;

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::error::Fault;
+use crate::flood::Flood;
 use crate::keep::Keeper;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
@@ -31,6 +32,7 @@ pub(crate) struct Worker {
     pub(crate) memory: Rc<Memory>,
     pub(crate) scratch: Scratch,
     pub(crate) scanner: RefCell<Scanner>,
+    pub(crate) flood: Flood,
     pub(crate) keeper: Option<Arc<Keeper>>,
     in_flight: Cell<usize>,
     /// Attempts whose clients have been answered already.
@@ -115,6 +117,7 @@ impl Worker {
                 spare: Spare::default(),
             },
             scanner: RefCell::default(),
+            flood: Flood::default(),
             keeper,
             in_flight: Cell::new(0),
             detached: Rc::default(),

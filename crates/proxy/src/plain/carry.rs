@@ -269,6 +269,11 @@ fn may_alert(worker: &Worker, request: &Request, body: &[u8]) -> bool {
         Coding::Field(place) => Some(&request.bytes[place.clone()]),
         Coding::Several => return true,
     };
+    if !worker.flood.is_look_due() {
+        return true;
+    }
     let wants = request.settings.config().tee.wants;
-    worker.scanner.borrow_mut().may_alert(coding, body, wants)
+    let may_alert = worker.scanner.borrow_mut().may_alert(coding, body, wants);
+    worker.flood.note(may_alert);
+    may_alert
 }

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     all: bool,
     /// Measure latency at so many requests per second, or at half of our peak
-    #[arg(long, value_name = "REQUESTS")]
+    #[arg(long, value_name = "REQUESTS", value_parser = rate)]
     rate: Option<Option<f64>>,
     /// Measure the memory of so many idle connections
     #[arg(long, value_name = "CONNECTIONS")]
@@ -83,6 +83,14 @@ pub(crate) enum Mode {
 pub(crate) struct Cell {
     pub(crate) payload: Payload,
     pub(crate) connections: usize,
+}
+
+/// Reads a number of requests per second.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if f64::is_finite(rate) && rate >= 1.0 => Ok(rate),
+        Ok(_) | Err(_) => Err("expected requests per second, at least 1".to_owned()),
+    }
 }
 
 impl Arguments {

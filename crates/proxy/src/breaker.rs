@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// What is known of one upstream, for all threads.
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
-    /// Whether there were failures since the last success; looked at before the lock is taken.
+    /// Looked at before the lock is taken.
     is_troubled: AtomicBool,
     state: Mutex<State>,
 }
@@ -35,9 +35,14 @@ pub(crate) enum Change {
 }
 
 impl Breaker {
+    /// Returns whether there were failures since the last success. What is usual costs all threads one read.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.is_troubled.load(Ordering::Relaxed)
+    }
+
     /// Returns whether a request may be sent now. Through an open breaker goes one, as a trial, when it is time.
     pub(crate) fn allows(&self, now: Instant) -> bool {
-        if !self.is_troubled.load(Ordering::Relaxed) {
+        if !self.is_troubled() {
             return true;
         }
         let mut state = self.lock();
@@ -54,7 +59,7 @@ impl Breaker {
 
     /// Returns when [`Breaker::allows`] will allow a request; `None` for now.
     pub(crate) fn next_try(&self, now: Instant) -> Option<Instant> {
-        if !self.is_troubled.load(Ordering::Relaxed) {
+        if !self.is_troubled() {
             return None;
         }
         self.lock().next_try.filter(|next_try| *next_try > now)
@@ -62,7 +67,7 @@ impl Breaker {
 
     /// Returns since when it has been open, counted from the first failure; `None` while it is closed.
     pub(crate) fn open_since(&self) -> Option<Instant> {
-        if !self.is_troubled.load(Ordering::Relaxed) {
+        if !self.is_troubled() {
             return None;
         }
         let state = self.lock();
@@ -71,7 +76,7 @@ impl Breaker {
 
     /// Notes that Sentry has answered.
     pub(crate) fn succeeded(&self, now: Instant) -> Option<Change> {
-        if !self.is_troubled.load(Ordering::Relaxed) {
+        if !self.is_troubled() {
             return None;
         }
         let state = std::mem::take(&mut *self.lock());

@@ -314,7 +314,7 @@ impl<'w> Exchange<'w> {
     /// Asks Sentry, with or without somebody who waits for it.
     fn attempt(&self, request: Request<RequestBody>) -> Attempt<Received> {
         let (settings, endpoint) = (Rc::clone(self.settings), self.endpoint);
-        let connector = settings.upstreams.of(endpoint.project).connector().clone();
+        let connector = Rc::clone(settings.upstreams.of(endpoint.project).connector());
         watched(connector, async move {
             let upstream = settings.upstreams.of(endpoint.project);
             let (response, lease) = upstream.send(request).await?;

@@ -51,7 +51,7 @@ pub(crate) enum Came<A> {
 pub(crate) struct Asking<'w> {
     pub(crate) worker: &'w Rc<Worker>,
     pub(crate) settings: &'w Rc<Settings>,
-    pub(crate) connector: &'w Connector,
+    pub(crate) connector: &'w Rc<Connector>,
     /// The spool, if the request may go there.
     pub(crate) keeper: Option<&'w Arc<Keeper>>,
     /// The clock of a connection that has one request at a time; others need timers.
@@ -60,7 +60,7 @@ pub(crate) struct Asking<'w> {
 
 /// Watches an attempt, so that the breaker learns how it ends.
 pub(crate) fn watched<A: 'static>(
-    connector: Connector,
+    connector: Rc<Connector>,
     attempt: impl Future<Output = Result<A, Fault>> + 'static,
 ) -> Attempt<A> {
     Box::pin(async move {
@@ -84,7 +84,7 @@ impl Asking<'_> {
             return self.wait(attempt).await;
         };
         // The breaker comes last: what it allows may be the only trial for a while.
-        if !self.worker.has_many_detached() && self.connector.breaker().allows(Instant::now()) {
+        if !self.worker.has_many_detached() && self.connector.allows() {
             return self.ask_begun(attempt, pack).await;
         }
         match keep(keeper, pack()).await {
@@ -216,7 +216,7 @@ impl Asking<'_> {
         let Begun { attempt, asked_at } = begun;
         let patience = self.patience();
         let (keeper, limit) = (Arc::clone(keeper), self.response_timeout());
-        let (connector, worker) = (self.connector.clone(), Rc::clone(self.worker));
+        let (connector, worker) = (Rc::clone(self.connector), Rc::clone(self.worker));
         let detached = self.worker.detach();
         tokio::task::spawn_local(async move {
             let _detached = detached;

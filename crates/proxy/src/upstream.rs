@@ -32,7 +32,7 @@ pub(crate) struct Upstreams {
 /// One thread's way to one Sentry.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    connector: Connector,
+    connector: Rc<Connector>,
     host: HeaderValue,
     pool: Rc<Pool>,
     /// The connections of plain requests.
@@ -85,14 +85,14 @@ impl Upstream {
     fn new(connector: Connector) -> Upstream {
         let host = connector.origin().host_header();
         Upstream {
-            connector,
+            connector: Rc::new(connector),
             host,
             pool: Rc::default(),
             links: Links::default(),
         }
     }
 
-    pub(crate) fn connector(&self) -> &Connector {
+    pub(crate) fn connector(&self) -> &Rc<Connector> {
         &self.connector
     }
 

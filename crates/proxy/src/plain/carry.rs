@@ -116,7 +116,7 @@ async fn ask(worker: &Rc<Worker>, client: &Client, request: &Request) -> (Verdic
 fn attempt(request: &Request) -> Attempt<Answer> {
     let (settings, bytes) = (Rc::clone(&request.settings), request.bytes.clone());
     let (endpoint, now) = (request.endpoint, request.started);
-    let connector = settings.upstreams.of(endpoint.project).connector().clone();
+    let connector = Rc::clone(settings.upstreams.of(endpoint.project).connector());
     watched(connector, async move {
         let upstream = settings.upstreams.of(endpoint.project);
         let answer = upstream

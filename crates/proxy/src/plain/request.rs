@@ -241,13 +241,9 @@ fn read_request_line(line: &[u8]) -> Option<(Method, &str)> {
     };
     let target = std::str::from_utf8(words.next()?).ok()?;
     let is_http_11 = words.next()? == b"HTTP/1.1";
-    let is_plain = target.starts_with('/') && target.bytes().all(is_plain_in_target);
+    let is_plain = |byte: u8| PLAIN[usize::from(byte)];
+    let is_plain = target.starts_with('/') && target.bytes().all(is_plain);
     (is_http_11 && is_plain).then_some((method, target))
-}
-
-/// Returns whether RFC 3986 lets a byte stand in a path or a query; others are left to a parser of more patience.
-fn is_plain_in_target(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte)
 }
 
 /// Returns the fields for the allow list, if there is one.
@@ -257,6 +253,9 @@ fn listed_headers(settings: &Settings, lines: &[u8]) -> HeaderMap {
     }
     fields::header_map(lines)
 }
+
+/// Which bytes RFC 3986 lets stand in a path and a query; a target with others is left to a parser of more patience.
+static PLAIN: [bool; 256] = head::letters_digits_and(b"-._~!$&'()*+,;=:@/?%");
 
 /// Bytes of the largest plain body, with its framing if it is chunked.
 const MAX_BODY: usize = 64 << 10;

@@ -263,7 +263,7 @@ fn is_host(value: &[u8]) -> bool {
         },
         _ => value.split_at(memchr(b':', value).unwrap_or(value.len())),
     };
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,=".contains(byte);
+    let is_name = |byte: &u8| HOST[usize::from(*byte)];
     let is_address = |byte: &u8| byte.is_ascii_hexdigit() || b"[]:.%".contains(byte);
     let is_host = match host {
         [] => false,
@@ -279,21 +279,26 @@ fn is_host(value: &[u8]) -> bool {
 }
 
 /// Which bytes a token may hold.
-static TOKEN: [bool; 256] = {
+static TOKEN: [bool; 256] = letters_digits_and(b"!#$%&'*+-.^_`|~");
+
+/// Which bytes a name of a host may hold (`reg-name` of RFC 3986, which includes IPv4 addresses).
+static HOST: [bool; 256] = letters_digits_and(b"-._~%!$&'()*+,=");
+
+/// Returns which bytes are letters and digits of ASCII, or one of some others.
+pub(crate) const fn letters_digits_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128 {
-        let other = b"!#$%&'*+-.^_`|~";
-        let mut index = 0;
         table[byte] = (byte as u8).is_ascii_alphanumeric();
-        while index < other.len() {
-            table[byte] |= other[index] as usize == byte;
-            index += 1;
-        }
         byte += 1;
     }
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
     table
-};
+}
 
 /// Bytes of a target; hyper's own limit is 65 534. raven-js 1.x puts whole events into it.
 const MAX_TARGET: usize = 48 << 10;

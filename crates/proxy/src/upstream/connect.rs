@@ -84,8 +84,16 @@ impl Connector {
         &self.lateness
     }
 
+    /// Returns whether a request may be sent now.
+    pub(crate) fn allows(&self) -> bool {
+        !self.breaker.is_troubled() || self.breaker.allows(Instant::now())
+    }
+
     /// Notes that the upstream has answered.
     pub(crate) fn succeeded(&self) {
+        if !self.breaker.is_troubled() {
+            return;
+        }
         if let Some(Change::Closed(after)) = self.breaker.succeeded(Instant::now()) {
             tracing::info!(upstream = %self.origin, ?after, "Sentry answers again");
         }

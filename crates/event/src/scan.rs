@@ -20,7 +20,7 @@ use crate::decode::codec::{BROTLI_BUFFER, Chunks, Coding, ZSTD_WINDOW_LOG};
 use crate::decode::inflate::{
     Inflater, check_gzip_trailer, has_gzip_member, is_zlib, skip_gzip_header,
 };
-use crate::decode::whole::{Inflated, SPARE, WholeInflater};
+use crate::decode::whole::{AHEAD, Inflated, WholeInflater};
 use crate::error::DecodeError;
 
 use walk::Walk;
@@ -75,7 +75,7 @@ impl Scanner {
     pub fn new() -> Self {
         Self {
             whole: WholeInflater::new(),
-            start: vec![0; START + SPARE].into(),
+            start: vec![0; START + AHEAD].into(),
             inflater: None,
             window: Vec::new(),
         }

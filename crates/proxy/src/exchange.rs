@@ -139,7 +139,10 @@ impl<'w> Exchange<'w> {
         let attempt = self.attempt(request);
         let pieces = &gathered.pieces;
         let pack = || self.pack(pieces, spool::Body::Memory(pieces.clone()));
-        let came = self.asking().ask(attempt, pack).await;
+        let came = match &self.preflight {
+            Some(_) => self.asking().ask_in_passing(attempt).await,
+            None => self.asking().ask(attempt, pack).await,
+        };
         self.note_wait(started);
         self.look(&gathered.pieces);
 

@@ -123,6 +123,19 @@ impl Asking<'_> {
         }
     }
 
+    /// Asks Sentry for what somebody else can answer as well: no longer than a client waits for a request that can be kept.
+    pub(crate) async fn ask_in_passing<A>(&self, mut attempt: Attempt<A>) -> Came<A> {
+        let wait = self.wait_for_answer();
+        if wait.is_zero() || self.connector.breaker().next_try(Instant::now()).is_some() {
+            return Came::Lost(Fault::Timeout);
+        }
+        match self.within(wait, &mut attempt).await {
+            Some(Ok(answer)) => Came::Answer(answer),
+            Some(Err(fault)) => Came::Lost(fault),
+            None => Came::Lost(Fault::Timeout),
+        }
+    }
+
     /// Returns how long the client waits: not at all where Sentry is late as a rule.
     fn wait_for_answer(&self) -> Duration {
         match self.settings.config().forward.patience {

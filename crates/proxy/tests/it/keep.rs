@@ -170,6 +170,25 @@ async fn browsers_may_send_while_sentry_is_away() {
     assert_eq!((totals.spooled, totals.lost, totals.refused), (1, 3, 0));
 }
 
+/// A browser that waits for its question to be answered has not sent its event yet, and the tab may be closed.
+#[tokio::test]
+async fn browsers_do_not_wait_for_a_sentry_that_hangs() {
+    let (spool, hanging) = (Spool::new(), hanging().await);
+    let proxy = start_keeping(hanging.address, &spool.queue, |config| {
+        config.forward.patience = Patience::For(Duration::from_millis(200));
+        config.upstream.response_timeout = Duration::from_secs(600);
+    });
+    let question =
+        b"OPTIONS /api/1/envelope/ HTTP/1.1\r\nHost: a\r\nOrigin: https://shop.example\r\n\
+        Access-Control-Request-Method: POST\r\n\r\n";
+
+    let allowed = ask(&proxy, question.to_vec()).await;
+
+    assert_eq!(allowed.status(), 200);
+    assert_eq!(allowed.header("access-control-max-age"), Some("60"));
+    assert_eq!(hanging.connection_count(), 1, "Sentry is asked first");
+}
+
 #[tokio::test]
 async fn tells_which_upstream_is_down_and_since_when() {
     let (spool, address) = (Spool::new(), nobody().await);
@@ -523,13 +542,7 @@ async fn an_envelope_that_is_late_says_so_and_is_otherwise_as_it_was() {
 
 #[tokio::test]
 async fn a_hanging_sentry_costs_each_request_its_patience_at_most_and_soon_nothing() {
-    let spool = Spool::new();
-    let sentry = Sentry::scripted(|stream, _| async move {
-        let mut connection = Connection::new(stream);
-        connection.read().await.ok();
-        std::future::pending::<()>().await;
-    })
-    .await;
+    let (spool, sentry) = (Spool::new(), hanging().await);
     let proxy = start_keeping(sentry.address, &spool.queue, |config| {
         config.forward.patience = Patience::For(Duration::from_millis(200));
         config.upstream.response_timeout = Duration::from_millis(400);
@@ -562,4 +575,14 @@ async fn a_hanging_sentry_costs_each_request_its_patience_at_most_and_soon_nothi
         "not every request tries"
     );
     assert_eq!(spool.queue.counts().requests, 55);
+}
+
+/// Returns a Sentry that reads requests and never answers.
+async fn hanging() -> Sentry {
+    Sentry::scripted(|stream, _| async move {
+        let mut connection = Connection::new(stream);
+        connection.read().await.ok();
+        std::future::pending::<()>().await;
+    })
+    .await
 }

@@ -43,14 +43,18 @@ pub(crate) async fn guard(State(site): State<Site>, request: Request, next: Next
     let Some(token) = &site.admin.token else {
         return next.run(request).await;
     };
-    let brings_token = auth::bearer(headers).is_some_and(|given| token.is(given));
+    let brought = auth::bearer(headers);
+    let brings_token = brought.is_some_and(|given| token.is(given));
     if brings_token || site.sessions.knows(headers, Instant::now()) {
         return next.run(request).await;
     }
-    if let Some(given) = token_of_link(&request)
-        && token.is(&given)
-    {
+    let linked = token_of_link(&request);
+    if linked.as_ref().is_some_and(|given| token.is(given)) {
         return login::open(&site, headers, "./");
+    }
+    if brought.is_some() || linked.is_some() {
+        let path = request.uri().path().to_owned();
+        site.guesses.wrong(&path).await;
     }
     if wants_page(&request) {
         // Relative, so that it also works below a path of a proxy in front.

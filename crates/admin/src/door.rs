@@ -17,6 +17,8 @@ use tokio::time::{Instant, Sleep, sleep};
 pub(crate) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
+    /// When the log told last that nobody can be let in.
+    told: Option<Instant>,
 }
 
 /// A connection that ends when nothing was read or written for a while.
@@ -29,7 +31,24 @@ pub(crate) struct Visitor {
 impl Door {
     pub(crate) fn new(listener: TcpListener) -> Self {
         let seats = Arc::new(Semaphore::new(SEATS));
-        Self { listener, seats }
+        Self {
+            listener,
+            seats,
+            told: None,
+        }
+    }
+
+    /// Tells the log why nobody can be let in, once in a while.
+    fn report(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self
+            .told
+            .is_none_or(|told| now.duration_since(told) >= SILENCE)
+        {
+            self.told = Some(now);
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "the admin listener cannot accept connections");
+        }
     }
 }
 
@@ -48,7 +67,10 @@ impl Listener for Door {
                     return (Visitor::new(stream, seat), address);
                 }
                 // Without descriptors left, the error would repeat at once.
-                Err(_) => sleep(PAUSE).await,
+                Err(error) => {
+                    self.report(&error);
+                    sleep(PAUSE).await;
+                }
             }
         }
     }
@@ -122,6 +144,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long not to accept after running out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the log does not repeat why.
+const SILENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,7 @@ mod auth;
 pub mod card;
 mod chart;
 mod door;
+mod guess;
 mod health;
 mod history;
 mod issues;

@@ -43,6 +43,7 @@ pub(crate) async fn sign_in(
     }
     let is_right = |token: &crate::Token| token.is(given.token.trim());
     if !site.admin.token.as_ref().is_none_or(is_right) {
+        site.guesses.wrong("/login").await;
         return page(StatusCode::FORBIDDEN, query, &headers, true);
     }
     let query = query.map_or_else(String::new, |query| format!("?{query}"));

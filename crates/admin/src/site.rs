@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::Admin;
 use crate::auth::Sessions;
+use crate::guess::Guesses;
 use crate::history::History;
 use crate::live::Live;
 
@@ -18,6 +19,7 @@ pub(crate) struct Site {
     pub(crate) history: Arc<History>,
     pub(crate) live: Arc<Live>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) guesses: Arc<Guesses>,
     /// Becomes true when the program stops.
     pub(crate) closing: watch::Receiver<bool>,
 }
@@ -29,6 +31,7 @@ impl Site {
             history: Arc::new(History::new(Instant::now())),
             live: Arc::new(Live::new()),
             sessions: Arc::default(),
+            guesses: Arc::default(),
             closing,
         }
     }

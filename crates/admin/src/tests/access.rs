@@ -29,7 +29,7 @@ async fn every_answer_tells_browsers_to_be_careful() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn wants_the_token_for_everything_but_health() {
     let admin = admin(Some(Token::new("right".to_owned())));
 
@@ -55,7 +55,7 @@ async fn wants_the_token_for_everything_but_health() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn takes_the_token_as_a_bearer() {
     let admin = admin(Some(Token::new("right".to_owned())));
 
@@ -71,7 +71,7 @@ async fn takes_the_token_as_a_bearer() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_browser_signs_in_once_and_then_brings_a_cookie() {
     let (_close, site) = site(admin(Some(Token::new("right".to_owned()))));
     let html = ("accept", "text/html,*/*");
@@ -96,6 +96,29 @@ async fn a_browser_signs_in_once_and_then_brings_a_cookie() {
     send(&site, "POST", "/logout", &[cookie], "").await;
     let after = send(&site, "GET", "/metrics", &[cookie], "").await;
     assert_eq!(after.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_token_waits_for_its_answer_and_nobody_else_does() {
+    let (_close, site) = site(admin(Some(Token::new("right".to_owned()))));
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let wrong = [("authorization", "Bearer wrong")];
+    let right = [("authorization", "Bearer right")];
+
+    for (method, path, headers, body, waits) in [
+        ("GET", "/metrics", &right[..], "", false),
+        ("GET", "/metrics", &[], "", false),
+        ("GET", "/metrics", &wrong, "", true),
+        ("GET", "/?token=wrong", &[], "", true),
+        ("POST", "/login", &[form], "token=wrong", true),
+        ("POST", "/login", &[form], "token=right", false),
+    ] {
+        let before = tokio::time::Instant::now();
+        send(&site, method, path, headers, body).await;
+
+        let has_waited = before.elapsed() >= std::time::Duration::from_secs(1);
+        assert_eq!(has_waited, waits, "{method} {path} {headers:?} {body}");
+    }
 }
 
 #[tokio::test]

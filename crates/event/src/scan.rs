@@ -192,6 +192,7 @@ impl Scanner {
     ) -> Result<bool, Undecided> {
         let inflater = self.inflater.get_or_insert_with(Inflater::new);
         let window = &mut self.window;
+        window.clear();
         window.reserve(WINDOW);
         start(inflater);
         let mut decoded = 0;

@@ -78,7 +78,7 @@ pub(crate) fn run<'p>(prepared: &'p Prepared<'_>, depth: Depth) -> Findings<'p> 
     let mut found = Findings::default();
     let mut winner = None;
     for (name, strategy) in STRATEGIES {
-        let mut findings = strategy(prepared);
+        let mut findings = strategy(prepared, depth);
         match winner {
             Some(winner) => yield_to(winner, &mut findings),
             None if findings.contributes() => winner = Some(name),
@@ -139,7 +139,7 @@ fn repeats_app(variants: &[Variant<'_>]) -> bool {
     }
 }
 
-type Strategy = for<'p> fn(&'p Prepared<'_>) -> Findings<'p>;
+type Strategy = for<'p> fn(&'p Prepared<'_>, Depth) -> Findings<'p>;
 
 /// By priority: 2000, 1900, 1800, 1100, 1003 and below, 0.
 const STRATEGIES: [(&str, Strategy); 6] = [

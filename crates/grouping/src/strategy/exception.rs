@@ -6,19 +6,27 @@ use std::borrow::Cow;
 
 use event::model::{Exception, Mechanism};
 
-use crate::component::Component;
+use crate::component::{Component, STACKTRACE};
 use crate::parameterize::normalize_message;
 use crate::stack::{Prepared, Stack};
 
-use super::{Findings, Variant, VariantKind, exception_group, settle_variants, stacktrace};
+use super::{Depth, Findings, Variant, VariantKind, exception_group, settle_variants, stacktrace};
 
 /// Looks at the event's exceptions.
-pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>) -> Findings<'p> {
+pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>, depth: Depth) -> Findings<'p> {
     let exceptions = &prepared.event.exceptions;
+    // In a chain, each variant wants the stacks of all.
+    let depth_of_stacks = match exceptions.len() {
+        1 => depth,
+        _ => Depth::Everything,
+    };
     let mut singles: Vec<Vec<Variant<'p>>> = exceptions
         .iter()
         .zip(&prepared.exceptions)
-        .map(|(exception, stack)| single(exception, stack.as_ref()))
+        .map(|(exception, stack)| {
+            let stacks = stacks(stack.as_ref(), depth_of_stacks);
+            single(exception, stacks, depth)
+        })
         .collect();
     let chosen = exception_group::choose(prepared, &singles);
     let mut variants = match &*chosen.members {
@@ -36,28 +44,41 @@ pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>) -> Findings<'p> {
 /// Returns the variants of one exception with its stack.
 pub(super) fn single<'p>(
     exception: &'p Exception<'_>,
-    stack: Option<&'p Stack<'_>>,
+    stacks: Vec<Variant<'p>>,
+    depth: Depth,
 ) -> Vec<Variant<'p>> {
-    let stacks = match stack {
-        Some(stack) => stacktrace::components(stack),
-        None => vec![(
-            VariantKind::App,
-            Component::empty(crate::component::STACKTRACE),
-        )],
-    };
-    let with_rest = |(kind, stack): Variant<'p>| (kind, component(exception, stack));
+    let with_rest = |(kind, stack): Variant<'p>| (kind, component(exception, stack, depth));
     stacks.into_iter().map(with_rest).collect()
 }
 
-fn component<'p>(exception: &'p Exception<'_>, stack: Component<'p>) -> Component<'p> {
+/// Returns the variants of an exception's stack; an exception without one has a variant all the same.
+pub(super) fn stacks<'p>(stack: Option<&'p Stack<'_>>, depth: Depth) -> Vec<Variant<'p>> {
+    match stack {
+        Some(stack) => stacktrace::components(stack, depth),
+        None => vec![(VariantKind::App, Component::empty(STACKTRACE))],
+    }
+}
+
+fn component<'p>(
+    exception: &'p Exception<'_>,
+    stack: Component<'p>,
+    depth: Depth,
+) -> Component<'p> {
     let ns_error = ns_error(&exception.mechanism);
-    let mut value = value(exception);
-    if value.contributes && stack.contributes {
-        value.ignore("ignored because the stack takes precedence");
-    }
-    if value.contributes && ns_error.contributes {
-        value.ignore("ignored because the ns-error takes precedence");
-    }
+    let value = match depth {
+        // Only what counts: what the value would be compared by takes as long as a stack.
+        Depth::Hashes if stack.contributes || ns_error.contributes => Component::empty("value"),
+        Depth::Hashes | Depth::Everything => {
+            let mut value = value(exception);
+            if value.contributes && stack.contributes {
+                value.ignore("ignored because the stack takes precedence");
+            }
+            if value.contributes && ns_error.contributes {
+                value.ignore("ignored because the ns-error takes precedence");
+            }
+            value
+        }
+    };
     Component::group("exception", vec![ty(exception), value, ns_error, stack])
 }
 

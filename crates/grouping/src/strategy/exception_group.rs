@@ -181,6 +181,7 @@ const RX_JAVA: [&str; 3] = [
 mod tests {
     use event::model::Mechanism;
 
+    use super::super::{Depth, exception as strategy};
     use super::*;
 
     fn exception(
@@ -214,7 +215,10 @@ mod tests {
             .exceptions
             .iter()
             .zip(&prepared.exceptions)
-            .map(|(exception, stack)| super::super::exception::single(exception, stack.as_ref()))
+            .map(|(exception, stack)| {
+                let stacks = strategy::stacks(stack.as_ref(), Depth::Everything);
+                strategy::single(exception, stacks, Depth::Everything)
+            })
             .collect();
         choose(&prepared, &singles)
     }

@@ -8,10 +8,10 @@ use crate::component::Component;
 use crate::parameterize::normalize_message;
 use crate::stack::Prepared;
 
-use super::{Findings, VariantKind};
+use super::{Depth, Findings, VariantKind};
 
 /// Looks at the event's message.
-pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>) -> Findings<'p> {
+pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>, _: Depth) -> Findings<'p> {
     let entry = prepared.event.logentry.as_ref();
     let texts = entry.map(|entry| [entry.message.as_deref(), entry.formatted.as_deref()]);
     let text = texts.and_then(|texts| texts.into_iter().flatten().find(|text| !text.is_empty()));

@@ -9,10 +9,10 @@ use event::model::SecurityReport;
 use crate::component::Component;
 use crate::stack::Prepared;
 
-use super::{Findings, VariantKind};
+use super::{Depth, Findings, VariantKind};
 
 /// Looks at the event's security report.
-pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>) -> Findings<'p> {
+pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>, _: Depth) -> Findings<'p> {
     let component = match &prepared.event.security {
         None => return Findings::default(),
         Some(SecurityReport::Csp {

@@ -10,22 +10,23 @@ use crate::frame::{self, is_url_or_file};
 use crate::platform::Family;
 use crate::stack::{Prepared, Stack};
 
-use super::{Findings, Variant, VariantKind, settle_variants};
+use super::{Depth, Findings, Variant, VariantKind, settle_variants};
 
 /// Looks at the event's own stack.
-pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>) -> Findings<'p> {
-    of_stack(prepared.stacktrace.as_ref())
+pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>, depth: Depth) -> Findings<'p> {
+    of_stack(prepared.stacktrace.as_ref(), depth)
 }
 
 /// Returns both variants of a stack that is not an exception's.
-pub(super) fn of_stack<'p>(stack: Option<&'p Stack<'_>>) -> Findings<'p> {
-    let mut variants: Vec<Variant<'p>> = stack.map(components).unwrap_or_default();
+pub(super) fn of_stack<'p>(stack: Option<&'p Stack<'_>>, depth: Depth) -> Findings<'p> {
+    let variants = stack.map(|stack| components(stack, depth));
+    let mut variants: Vec<Variant<'p>> = variants.unwrap_or_default();
     settle_variants(&mut variants);
     variants.into()
 }
 
-/// Returns the stack's component in both variants.
-pub(super) fn components<'p>(stack: &'p Stack<'_>) -> Vec<Variant<'p>> {
+/// Returns the stack's component in both variants; at [`Depth::Hashes`] in one, if both would be the same.
+pub(super) fn components<'p>(stack: &'p Stack<'_>, depth: Depth) -> Vec<Variant<'p>> {
     if let Some(reason) = stack.coarse {
         let hint = format!(
             "ignored because its names are not restored: {}",
@@ -36,6 +37,9 @@ pub(super) fn components<'p>(stack: &'p Stack<'_>) -> Vec<Variant<'p>> {
         return vec![(VariantKind::App, component)];
     }
     let system = frames(stack);
+    if depth == Depth::Hashes && (0..system.len()).all(|at| stack.is_in_app(at)) {
+        return vec![(VariantKind::App, assemble(system, stack, VariantKind::App))];
+    }
     let mut app = system.clone();
     for (_, frame) in app
         .iter_mut()

@@ -5,10 +5,10 @@
 use crate::component::Component;
 use crate::stack::Prepared;
 
-use super::{Findings, VariantKind};
+use super::{Depth, Findings, VariantKind};
 
 /// Looks at the event's template.
-pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>) -> Findings<'p> {
+pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>, _: Depth) -> Findings<'p> {
     let Some(template) = &prepared.event.template else {
         return Findings::default();
     };

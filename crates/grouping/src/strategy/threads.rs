@@ -5,11 +5,11 @@
 use crate::component::Component;
 use crate::stack::Prepared;
 
-use super::{Findings, stacktrace};
+use super::{Depth, Findings, stacktrace};
 
 /// Looks at the thread that matters.
-pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>) -> Findings<'p> {
-    let mut findings = stacktrace::of_stack(prepared.thread.as_ref());
+pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>, depth: Depth) -> Findings<'p> {
+    let mut findings = stacktrace::of_stack(prepared.thread.as_ref(), depth);
     for (_, component) in &mut findings.variants {
         let stack = std::mem::replace(component, Component::empty("threads"));
         let hint = (!stack.contributes).then(|| stack.hint.clone()).flatten();

@@ -7,6 +7,7 @@ mod frame_set;
 mod parse;
 mod patterns;
 mod rule;
+mod rule_list;
 mod state;
 mod table;
 
@@ -19,6 +20,7 @@ use crate::frame::Frame;
 pub(crate) use frame_set::FrameSet;
 use patterns::Patterns;
 use rule::{Action, ExceptionField, Flag, Rule};
+use rule_list::RuleList;
 use state::{State, apply_flags};
 use table::Table;
 
@@ -26,9 +28,9 @@ use table::Table;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rules {
     /// Rules that change frames before grouping, in order.
-    modifiers: Vec<Rule>,
+    modifiers: RuleList,
     /// Rules that decide which frames count, in order; some are both.
-    updaters: Vec<Rule>,
+    updaters: RuleList,
     patterns: Patterns,
 }
 
@@ -156,7 +158,7 @@ impl<'r> Updates<'r> {
     }
 
     fn collect(&mut self, state: &mut State<'r>, table: &Table<'r>, exception: ExceptionTexts<'_>) {
-        for rule in &table.rules.updaters {
+        for rule in table.rules.updaters.about(state.present) {
             if state.find(rule, table, exception) {
                 self.limit(rule);
                 self.steps.push((rule, state.matched.clone()));

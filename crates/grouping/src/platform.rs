@@ -44,6 +44,19 @@ impl Families {
     /// Every family.
     pub(crate) const ALL: Self = Self(7);
 
+    /// How many sets there are.
+    pub(crate) const SETS: usize = 8;
+
+    /// Returns every set, in the order of [`Families::index`].
+    pub(crate) fn every_set() -> [Self; Self::SETS] {
+        [0, 1, 2, 3, 4, 5, 6, 7].map(Self)
+    }
+
+    /// Returns the set's place among all.
+    pub(crate) fn index(self) -> usize {
+        self.0.into()
+    }
+
     /// Reads a comma-separated list; `all` stands for every family and unknown names for none.
     pub(crate) fn parse(list: &str) -> Self {
         list.split(',')

@@ -37,7 +37,7 @@ impl<'r> State<'r> {
     }
 
     pub(super) fn modify(&mut self, table: &Table<'r>, exception: ExceptionTexts<'_>) {
-        for rule in &table.rules.modifiers {
+        for rule in table.rules.modifiers.about(self.present) {
             if !self.find(rule, table, exception) {
                 continue;
             }
@@ -50,17 +50,14 @@ impl<'r> State<'r> {
         }
     }
 
-    /// Leaves the frames a rule matches in `matched`, and returns whether there are any.
+    /// Leaves the frames that a rule about the families present matches in `matched`, and returns whether there are any.
     pub(super) fn find(
         &mut self,
         rule: &Rule,
         table: &Table<'_>,
         exception: ExceptionTexts<'_>,
     ) -> bool {
-        if rule.families.and(self.present).is_empty() || !self.can_match(rule, table) {
-            return false;
-        }
-        if !exception.satisfy(rule) {
+        if !self.can_match(rule, table) || !exception.satisfy(rule) {
             return false;
         }
         self.matched.fill();

@@ -13,12 +13,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::seldom::Seldom;
+
 /// A listener that lets so many in.
 pub(crate) struct Door {
     listener: TcpListener,
     seats: Arc<Semaphore>,
-    /// When the log told last that nobody can be let in.
-    told: Option<Instant>,
+    /// What the log tells of those who cannot be let in.
+    refused: Seldom,
 }
 
 /// A connection that ends when nothing was read or written for a while.
@@ -34,20 +36,19 @@ impl Door {
         Self {
             listener,
             seats,
-            told: None,
+            refused: Seldom::default(),
         }
     }
 
     /// Tells the log why nobody can be let in, once in a while.
     fn report(&mut self, error: &io::Error) {
-        let now = Instant::now();
-        if self
-            .told
-            .is_none_or(|told| now.duration_since(told) >= SILENCE)
-        {
-            self.told = Some(now);
+        if let Some(others) = self.refused.say(Instant::now()) {
             let error: &dyn std::error::Error = error;
-            tracing::warn!(error, "the admin listener cannot accept connections");
+            tracing::warn!(
+                error,
+                others,
+                "the admin listener cannot accept connections"
+            );
         }
     }
 }
@@ -144,9 +145,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long not to accept after running out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// How long the log does not repeat why.
-const SILENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

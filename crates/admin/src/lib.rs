@@ -33,6 +33,7 @@ mod metrics;
 pub mod mute;
 mod page;
 pub mod reload;
+mod seldom;
 mod site;
 pub mod snapshot;
 #[cfg(test)]

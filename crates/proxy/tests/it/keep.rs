@@ -190,6 +190,30 @@ async fn browsers_do_not_wait_for_a_sentry_that_hangs() {
 }
 
 #[tokio::test]
+async fn not_every_browser_asks_a_sentry_that_is_down() {
+    let spool = Spool::new();
+    let failing = Sentry::scripted(|stream, _| async move {
+        Connection::new(stream).read().await.ok();
+    })
+    .await;
+    let proxy = start_keeping(failing.address, &spool.queue, |_| {});
+    let question =
+        b"OPTIONS /api/1/envelope/ HTTP/1.1\r\nHost: a\r\nOrigin: https://shop.example\r\n\
+        Access-Control-Request-Method: POST\r\n\r\n";
+    for _ in 0..3 {
+        ask(&proxy, post("/api/1/store/", b"{}")).await;
+    }
+
+    let before = failing.connection_count();
+    for _ in 0..10 {
+        assert_eq!(ask(&proxy, question.to_vec()).await.status(), 200);
+    }
+
+    let asked = failing.connection_count() - before;
+    assert!(asked < 10, "asked {asked} times");
+}
+
+#[tokio::test]
 async fn tells_which_upstream_is_down_and_since_when() {
     let (spool, address) = (Spool::new(), nobody().await);
     let proxy = start_keeping(address, &spool.queue, |_| {});

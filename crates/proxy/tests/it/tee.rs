@@ -68,6 +68,37 @@ async fn copies_only_envelopes_that_may_alert() {
 }
 
 #[tokio::test]
+async fn a_flood_of_errors_lets_few_others_pass_without_a_look() {
+    let sentry = Sentry::answering(OK).await;
+    let mut proxy = start(sentry.address);
+    let mut client = proxy.connect().await;
+    let (error, session) = (
+        b"{}\n{\"type\":\"event\"}\n{}\n",
+        b"{}\n{\"type\":\"session\"}\n{}\n",
+    );
+
+    for _ in 0..34 {
+        client.ask(post("/api/1/envelope/", error)).await;
+    }
+    for _ in 0..50 {
+        client.ask(post("/api/1/envelope/", session)).await;
+    }
+    client.ask(post("/api/1/store/", b"{}")).await;
+
+    let (mut errors, mut sessions) = (0, 0);
+    loop {
+        let captured = proxy.captures.next().await.unwrap();
+        match captured.body.concat() {
+            body if body == error => errors += 1,
+            body if body == session => sessions += 1,
+            _ => break,
+        }
+    }
+    assert_eq!(errors, 34);
+    assert!((1..8).contains(&sessions), "{sessions} sessions");
+}
+
+#[tokio::test]
 async fn copies_a_chunked_body_without_its_framing() {
     let sentry = Sentry::answering(OK).await;
     let mut proxy = start(sentry.address);

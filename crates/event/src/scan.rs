@@ -87,7 +87,7 @@ impl Scanner {
     /// `coding` is the value of the request's only `Content-Encoding`, as it came; with several, or several codings in
     /// one, the answer is `true`. All of `body` is the request's body, as it came. An error or a message is found in the
     /// first bytes, and so is a transaction, beside which there can be none; then no more is decoded. Else all is, up to
-    /// 256 KiB decoded, where the answer is `true`.
+    /// 256 KiB decoded or 128 KiB of gzip or zlib, where the answer is `true`.
     pub fn may_alert(&mut self, coding: Option<&[u8]>, body: &[u8], wants: Wants) -> bool {
         self.may_alert_coded(coding, Chunks::of_slice(body), wants)
     }

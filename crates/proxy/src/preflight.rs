@@ -1,5 +1,5 @@
 //! A browser's question whether a site may send, which it asks before a request that is not simple. Sentry answers it, and we
-//! while Sentry cannot: a browser without an answer sends nothing, and what is not sent cannot be kept.
+//! where Sentry does not, or not in time: a browser without an answer sends nothing, and what is not sent cannot be kept.
 //!
 //! Source: <https://fetch.spec.whatwg.org/#http-cors-protocol>.
 

@@ -66,7 +66,7 @@ fn component<'p>(
 ) -> Component<'p> {
     let ns_error = ns_error(&exception.mechanism);
     let value = match depth {
-        // Only what counts: what the value would be compared by takes as long as a stack.
+        // It will not count, and making it comparable takes as long as a stack does.
         Depth::Hashes if stack.contributes || ns_error.contributes => Component::empty("value"),
         Depth::Hashes | Depth::Everything => {
             let mut value = value(exception);

@@ -17,7 +17,7 @@ pub(super) fn strategy<'p>(prepared: &'p Prepared<'_>, depth: Depth) -> Findings
     of_stack(prepared.stacktrace.as_ref(), depth)
 }
 
-/// Returns both variants of a stack that is not an exception's.
+/// Returns the variants of a stack that is not an exception's, as [`components`] does.
 pub(super) fn of_stack<'p>(stack: Option<&'p Stack<'_>>, depth: Depth) -> Findings<'p> {
     let variants = stack.map(|stack| components(stack, depth));
     let mut variants: Vec<Variant<'p>> = variants.unwrap_or_default();

@@ -84,7 +84,7 @@ impl Connector {
         &self.lateness
     }
 
-    /// Returns whether a request may be sent now.
+    /// Returns whether a request may be sent now, as [`Breaker::allows`] does; reads the clock only in trouble.
     pub(crate) fn allows(&self) -> bool {
         !self.breaker.is_troubled() || self.breaker.allows(Instant::now())
     }

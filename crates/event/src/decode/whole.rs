@@ -133,6 +133,7 @@ mod tests {
     use flate2::write::GzEncoder;
     use proptest::prelude::*;
 
+    use super::super::codec::Coding;
     use super::*;
 
     fn gzip(data: &[u8], level: u32) -> Vec<u8> {
@@ -167,6 +168,12 @@ mod tests {
         prop::collection::vec(field, 0..60).prop_map(|fields| fields.concat().into_bytes())
     }
 
+    /// Any bytes may stand in deflate by chance, also those that a member starts with.
+    fn seems_to_have_two_members(body: &[u8]) -> bool {
+        let mut starts = memchr::memmem::find_iter(body, &GZIP_MAGIC);
+        starts.nth(1).is_some()
+    }
+
     /// No symbol of deflate stands for more than 258 bytes (RFC 1951 section 3.2.5), but for a stored block.
     fn reached_at_least(content: &[u8], room: usize) -> usize {
         let until = room.saturating_sub(258).min(content.len());
@@ -177,8 +184,9 @@ mod tests {
         #[test]
         fn what_it_says_is_what_the_body_holds(content in content(), level in 0..10_u32) {
             let body = gzip(&content, level);
+            let expected = (!seems_to_have_two_members(&body)).then(|| Bytes::from(content.clone()));
 
-            prop_assert_eq!(gunzip(&body, content.len()), Some(Bytes::from(content.clone())));
+            prop_assert_eq!(gunzip(&body, content.len()), expected);
             if !content.is_empty() {
                 prop_assert_eq!(gunzip(&body, content.len() - 1), None);
             }
@@ -191,7 +199,11 @@ mod tests {
             level in 0..10_u32,
             room in AHEAD..4000_usize,
         ) {
-            let Some((inflated, said)) = start(&gzip(&content, level), room) else {
+            let body = gzip(&content, level);
+            let Some((inflated, said)) = start(&body, room) else {
+                if content.len() <= room && seems_to_have_two_members(&body) {
+                    return Ok(());
+                }
                 let reached = if level == 0 { 0 } else { reached_at_least(&content, room) };
                 prop_assert!(reached < AHEAD, "no answer");
                 return Ok(());
@@ -267,6 +279,18 @@ mod tests {
             WholeInflater::new().gunzip(&Chunks::new(&pieces), 100),
             None
         );
+    }
+
+    #[test]
+    fn what_seems_to_be_two_members_is_read_with_patience() {
+        let content = [&[b'a'; 600][..], &GZIP_MAGIC, &[b'b'; 600]].concat();
+        let body = gzip(&content, 0);
+        assert!(seems_to_have_two_members(&body));
+
+        assert_eq!(gunzip(&body, 5000), None);
+        assert_eq!(start(&body, 5000), None);
+        let undone = Coding::Gzip.undo(Chunks::of_slice(&body), 5000);
+        assert_eq!(undone.unwrap(), content);
     }
 
     #[test]

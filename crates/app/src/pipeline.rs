@@ -89,7 +89,7 @@ fn decode(captured: &Captured, limit: usize) -> Result<bytes::Bytes, event::Deco
     event::decode_body(
         &captured.method,
         captured.path_and_query.query(),
-        &captured.headers,
+        captured.codings,
         &captured.body,
         limit,
     )

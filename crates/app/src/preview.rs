@@ -8,9 +8,8 @@ use alert::{Counts, Message, Reason, Route, Sight, Subject};
 use bytes::Bytes;
 use dingtalk::RobotConfig;
 use event::model::Event;
-use event::{EndpointKind, ProjectId};
+use event::{Codings, EndpointKind, ProjectId};
 use grouping::{Explanation, Group};
-use http::HeaderMap;
 use state::{IssueHash, IssueKey};
 
 use crate::config::Config;
@@ -61,7 +60,7 @@ pub fn preview(
     project: ProjectId,
     now: SystemTime,
 ) -> Result<Vec<Preview>, PreviewError> {
-    let body = event::decode::decode(&HeaderMap::new(), &[bytes], config.tee.max_decoded)?;
+    let body = event::decode::decode(Codings::NONE, &[bytes], config.tee.max_decoded)?;
     let parsed = event::parse_body(&body, EndpointKind::Store)?;
     let project = parsed.project().unwrap_or(project);
     Ok(parsed

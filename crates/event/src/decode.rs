@@ -3,17 +3,17 @@
 //! Source: RFC 9110 section 8.4; Relay, `relay-server/src/extractors` and `relay-server/src/endpoints/store.rs`.
 
 pub(crate) mod codec;
+mod codings;
 pub(crate) mod inflate;
 mod legacy;
 pub(crate) mod whole;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 
 use crate::error::DecodeError;
 
-use codec::{Chunks, Coding};
+use codec::Chunks;
+pub use codings::Codings;
 
 /// Returns a body with its content codings undone, at most `limit` bytes.
 ///
@@ -26,13 +26,17 @@ use codec::{Chunks, Coding};
 ///
 /// # Errors
 /// When the coding is unknown, the data broken or incomplete, or the result too large; trying again never helps.
-pub fn decode(headers: &HeaderMap, body: &[Bytes], limit: usize) -> Result<Bytes, DecodeError> {
-    let codings = codings(headers)?;
-    let Some((outermost, inner)) = codings.split_first() else {
+pub fn decode(
+    codings: impl Into<Codings>,
+    body: &[Bytes],
+    limit: usize,
+) -> Result<Bytes, DecodeError> {
+    let mut codings = codings.into().to_undo()?;
+    let Some(outermost) = codings.next() else {
         return legacy::decode(join(body, limit)?, limit);
     };
     let first = outermost.undo(Chunks::new(body), limit)?;
-    inner.iter().try_fold(first, |body, coding| {
+    codings.try_fold(first, |body, coding| {
         coding.undo(Chunks::new(&[body]), limit)
     })
 }
@@ -40,16 +44,16 @@ pub fn decode(headers: &HeaderMap, body: &[Bytes], limit: usize) -> Result<Bytes
 /// Returns the first bytes of a decoded body, at most `limit`, even when the body is broken or has not come whole.
 ///
 /// Empty when nothing can be decoded.
-pub fn decode_prefix(headers: &HeaderMap, body: &[Bytes], limit: usize) -> Bytes {
-    let Ok(codings) = codings(headers) else {
+pub fn decode_prefix(codings: impl Into<Codings>, body: &[Bytes], limit: usize) -> Bytes {
+    let Ok(mut codings) = codings.into().to_undo() else {
         return Bytes::new();
     };
-    let Some((outermost, inner)) = codings.split_first() else {
+    let Some(outermost) = codings.next() else {
         let enough = limit.saturating_mul(2).saturating_add(64);
         return legacy::decode_prefix(join_prefix(body, enough), limit);
     };
     let first = outermost.undo_prefix(Chunks::new(body), limit);
-    inner.iter().fold(first, |body, coding| {
+    codings.fold(first, |body, coding| {
         coding.undo_prefix(Chunks::new(&[body]), limit)
     })
 }
@@ -63,24 +67,6 @@ pub fn decode_prefix(headers: &HeaderMap, body: &[Bytes], limit: usize) -> Bytes
 /// As [`decode`].
 pub fn decode_query(query: &str, limit: usize) -> Result<Option<Bytes>, DecodeError> {
     legacy::decode_query(query, limit)
-}
-
-/// Returns the codings to undo, outermost first. sentry-ruby 5.3 sends an empty `Content-Encoding`, old Android SDKs
-/// send `UTF-8`; both mean none.
-fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, DecodeError> {
-    let mut codings = Vec::new();
-    for value in headers.get_all(CONTENT_ENCODING) {
-        for name in value.as_bytes().split(|byte| *byte == b',') {
-            if let Some(coding) = Coding::of_name(name.trim_ascii())? {
-                codings.push(coding);
-            }
-        }
-    }
-    if codings.len() > MAX_CODINGS {
-        return Err(DecodeError::TooManyCodings);
-    }
-    codings.reverse();
-    Ok(codings)
 }
 
 fn join(body: &[Bytes], limit: usize) -> Result<Bytes, DecodeError> {
@@ -106,9 +92,6 @@ fn join_prefix(body: &[Bytes], limit: usize) -> Bytes {
     }
 }
 
-/// One coding is usual; more than three serve nobody but a bomb.
-const MAX_CODINGS: usize = 3;
-
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
@@ -117,7 +100,8 @@ mod tests {
     use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
     use flate2::Compression;
     use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
-    use http::HeaderValue;
+    use http::header::CONTENT_ENCODING;
+    use http::{HeaderMap, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
@@ -199,7 +183,7 @@ mod tests {
         for coding in ["", "UTF-8", "utf-8", "identity", " , ", "identity, "] {
             assert_eq!(decoded(coding, JSON).as_deref(), Ok(JSON), "{coding:?}");
         }
-        assert_eq!(decode(&HeaderMap::new(), &[], 10), Ok(Bytes::new()));
+        assert_eq!(decode(Codings::NONE, &[], 10), Ok(Bytes::new()));
     }
 
     #[test]
@@ -226,7 +210,7 @@ mod tests {
     fn returns_an_identity_body_without_a_copy() {
         let body = Bytes::from_static(JSON);
 
-        let decoded = decode(&HeaderMap::new(), std::slice::from_ref(&body), 1000).unwrap();
+        let decoded = decode(Codings::NONE, std::slice::from_ref(&body), 1000).unwrap();
 
         assert_eq!(decoded.as_ptr(), body.as_ptr());
     }
@@ -406,7 +390,7 @@ mod tests {
         let bomb = STANDARD.encode(zlib(&vec![0; 8 << 20])).into_bytes();
 
         assert_eq!(
-            decode(&HeaderMap::new(), &[bomb.into()], 100_000),
+            decode(Codings::NONE, &[bomb.into()], 100_000),
             Err(DecodeError::TooLarge)
         );
     }

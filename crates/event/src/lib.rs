@@ -31,6 +31,7 @@ pub mod title;
 
 pub use auth::{Auth, AuthSource, PublicKey};
 pub use category::Categories;
+pub use decode::Codings;
 pub use dsn::Dsn;
 pub use endpoint::{Endpoint, EndpointKind, ProjectId};
 pub use envelope::{Envelope, ItemCounts, ItemType};

@@ -3,12 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::decode::decode_prefix;
+use crate::decode::{Codings, decode_prefix};
 use crate::dsn::Dsn;
 use crate::json::{Key, Read};
 use crate::model::{EventId, Text};
@@ -27,8 +26,8 @@ pub struct Peek {
 /// Looks for id and DSN in the first 8 KiB of a body, whatever its coding and however much of it has come.
 ///
 /// What stands further behind is not found.
-pub fn peek(headers: &HeaderMap, body: &[Bytes]) -> Peek {
-    peek_decoded(&decode_prefix(headers, body, ENOUGH))
+pub fn peek(codings: impl Into<Codings>, body: &[Bytes]) -> Peek {
+    peek_decoded(&decode_prefix(codings, body, ENOUGH))
 }
 
 /// As [`peek`], on the start of a decoded body.
@@ -115,10 +114,7 @@ mod tests {
     const ID: &str = "9ec79c33ec9942ab8353589fcb2e04dc";
 
     fn peeked(body: &str) -> (Option<String>, Option<String>) {
-        let found = peek(
-            &HeaderMap::new(),
-            &[Bytes::copy_from_slice(body.as_bytes())],
-        );
+        let found = peek(Codings::NONE, &[Bytes::copy_from_slice(body.as_bytes())]);
         let id = found.event_id.map(|id| id.to_string());
         (id, found.dsn.map(|dsn| dsn.to_string()))
     }

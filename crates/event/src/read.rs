@@ -4,13 +4,13 @@
 //! the query. So the bytes decide, and the kind of endpoint only where they cannot.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::Method;
 
 use crate::check_in::{parse_check_in, parse_cron};
 use crate::crash::{
     Crash, CrashSource, bare_crash, parse_attached_event, parse_crash, parse_crash_event,
 };
-use crate::decode::{decode, decode_query};
+use crate::decode::{Codings, decode, decode_query};
 use crate::dsn::Dsn;
 use crate::endpoint::{EndpointKind, ProjectId};
 use crate::envelope::{Envelope, Item, ItemCounts, ItemType};
@@ -27,7 +27,7 @@ use crate::store::parse_event;
 pub fn decode_body(
     method: &Method,
     query: Option<&str>,
-    headers: &HeaderMap,
+    codings: impl Into<Codings>,
     body: &[Bytes],
     limit: usize,
 ) -> Result<Bytes, DecodeError> {
@@ -36,7 +36,7 @@ pub fn decode_body(
     {
         return data;
     }
-    decode(headers, body, limit)
+    decode(codings, body, limit)
 }
 
 /// Reads the events of a request: its decoded body, and for the cron endpoint what path and query say.
@@ -549,7 +549,7 @@ mod tests {
             decode_body(
                 &method,
                 query,
-                &HeaderMap::new(),
+                Codings::NONE,
                 &[Bytes::from_static(body)],
                 100,
             )

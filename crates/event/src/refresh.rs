@@ -27,7 +27,7 @@ pub fn refresh_sent_at(
     kept: Duration,
     limit: usize,
 ) -> Option<Bytes> {
-    let decoded = decode(headers, body, limit).ok()?;
+    let decoded = decode(&*headers, body, limit).ok()?;
     let line = &decoded[..memchr::memchr(b'\n', &decoded).unwrap_or(decoded.len())];
     let (at, text) = find_sent_at(line)?;
     let sent: Timestamp = text.parse().ok()?;

@@ -16,6 +16,7 @@ use brotli_decompressor::Decompressor;
 use bytes::Bytes;
 use flate2::Crc;
 
+use crate::decode::Codings;
 use crate::decode::codec::{BROTLI_BUFFER, Chunks, Coding, ZSTD_WINDOW_LOG};
 use crate::decode::inflate::{
     Inflater, check_gzip_trailer, has_gzip_member, is_zlib, skip_gzip_header,
@@ -57,11 +58,12 @@ pub fn look(decoded: &[u8], wants: Wants) -> Look {
 /// more patience) from body to body.
 ///
 /// ```
+/// use event::Codings;
 /// use event::scan::{Scanner, Wants};
 ///
 /// let mut scanner = Scanner::new();
 /// let session = b"{}\n{\"type\":\"session\"}\n{}\n";
-/// assert!(!scanner.may_alert(None, session, Wants::default()));
+/// assert!(!scanner.may_alert(Codings::NONE, session, Wants::default()));
 /// ```
 pub struct Scanner {
     whole: WholeInflater,
@@ -84,26 +86,26 @@ impl Scanner {
     /// Returns whether an envelope may hold anything that alerts: `false` only if it is sound, whole, and holds nothing but
     /// items that never do, such as transactions, sessions and attachments that are no crash.
     ///
-    /// `coding` is the value of the request's only `Content-Encoding`, as it came; with several, or several codings in
-    /// one, the answer is `true`. All of `body` is the request's body, as it came. An error or a message is found in the
+    /// With several codings on top of each other the answer is `true`. All of `body` is the request's body, as it came. An
+    /// error or a message is found in the
     /// first bytes, and so is a transaction, beside which there can be none; then no more is decoded. Else all is, up to
     /// 256 KiB decoded or 128 KiB of gzip or zlib, where the answer is `true`.
-    pub fn may_alert(&mut self, coding: Option<&[u8]>, body: &[u8], wants: Wants) -> bool {
-        self.may_alert_coded(coding, Chunks::of_slice(body), wants)
+    pub fn may_alert(&mut self, codings: impl Into<Codings>, body: &[u8], wants: Wants) -> bool {
+        self.may_alert_coded(codings.into(), Chunks::of_slice(body), wants)
     }
 
     /// As [`Scanner::may_alert`], for a body in pieces.
     pub fn may_alert_in_pieces(
         &mut self,
-        coding: Option<&[u8]>,
+        codings: impl Into<Codings>,
         body: &[Bytes],
         wants: Wants,
     ) -> bool {
-        self.may_alert_coded(coding, Chunks::new(body), wants)
+        self.may_alert_coded(codings.into(), Chunks::new(body), wants)
     }
 
-    fn may_alert_coded(&mut self, coding: Option<&[u8]>, body: Chunks<'_>, wants: Wants) -> bool {
-        let Ok(coding) = Coding::of_name(coding.unwrap_or_default().trim_ascii()) else {
+    fn may_alert_coded(&mut self, codings: Codings, body: Chunks<'_>, wants: Wants) -> bool {
+        let Some(coding) = codings.at_most_one() else {
             return true;
         };
         let mut walk = Walk::new(wants);

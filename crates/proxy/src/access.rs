@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use event::peek::{Peek, peek};
-use event::{EventId, ProjectId};
-use http::{HeaderMap, Method};
+use event::{Codings, EventId, ProjectId};
+use http::Method;
 use tracing::Level;
 
 use crate::route::EndpointLabel;
@@ -48,11 +48,11 @@ pub(crate) struct Ended<'a> {
 
 impl Notes {
     /// Looks for ids at the start of a body, if anybody wants to know.
-    pub(crate) fn look(&self, headers: &HeaderMap, start: &[Bytes]) {
+    pub(crate) fn look(&self, codings: Codings, start: &[Bytes]) {
         if is_wanted() {
             let Peek {
                 event_id, trace_id, ..
-            } = peek(headers, start);
+            } = peek(codings, start);
             self.ids.replace(Some(Ids {
                 event: event_id,
                 trace: trace_id,

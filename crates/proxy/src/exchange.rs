@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
-use event::{Auth, Endpoint, EndpointKind, PublicKey};
+use event::{Auth, Codings, Endpoint, EndpointKind, PublicKey};
 use http::header::RETRY_AFTER;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request};
@@ -24,7 +24,7 @@ use crate::metrics::Outcome;
 use crate::patience::{Answered, Asking, Attempt, Came, watched};
 use crate::preflight::Preflight;
 use crate::pump::{Gathered, Pump, PumpLimits, Stop};
-use crate::tap::{self, BodyCopy, Copied, Dropped, Verdict};
+use crate::tap::{BodyCopy, Copied, Dropped, Verdict};
 use crate::upstream::Lease;
 use crate::worker::{Settings, Worker};
 
@@ -206,7 +206,7 @@ impl<'w> Exchange<'w> {
     /// Lets the log tell the ids at the start of the body.
     fn look(&self, start: &[Bytes]) {
         if let Some(draft) = &self.draft {
-            self.notes.look(&draft.headers, start);
+            self.notes.look(draft.codings, start);
         }
     }
 
@@ -404,7 +404,7 @@ impl<'w> Exchange<'w> {
         let wants = self.settings.config().tee.wants;
         let mut scanner = self.worker.scanner.borrow_mut();
         if self.endpoint.kind == EndpointKind::Envelope
-            && !copy.may_alert(&draft.headers, &mut scanner, wants)
+            && !copy.may_alert(draft.codings, &mut scanner, wants)
         {
             return;
         }
@@ -442,7 +442,7 @@ fn draft(endpoint: Endpoint, head: &request::Parts, client: &Client) -> Option<B
         endpoint,
         method: head.method.clone(),
         path_and_query: path_and_query.clone(),
-        headers: tap::needed(&head.headers),
+        codings: Codings::from(&head.headers),
         received_at: SystemTime::now(),
         peer: client.peer.ip(),
         kept_alive: READ_BUFFER,

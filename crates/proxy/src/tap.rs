@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use event::Codings;
 use event::endpoint::Endpoint;
 use event::scan::{Scanner, Wants};
-use http::header::CONTENT_ENCODING;
+use http::Method;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method};
 use tokio::sync::mpsc;
 
 /// Returns the two ends of a tap that holds at most `memory` bytes on their way to the pipeline.
@@ -47,12 +47,10 @@ pub struct Captured {
     pub method: Method,
     /// Path and query byte for byte.
     pub path_and_query: PathAndQuery,
-    /// Its `Content-Encoding` fields: all that reading the body takes.
-    pub headers: HeaderMap,
+    /// How the body is coded.
+    pub codings: Codings,
     /// The body in the pieces in which it came: handles, not copies.
     pub body: Vec<Bytes>,
-    /// Whether the body is longer than what was copied.
-    pub is_truncated: bool,
     /// When the request's head had been read.
     pub received_at: SystemTime,
     /// The client's address.
@@ -108,35 +106,41 @@ pub(crate) struct Copied {
     pub(crate) endpoint: Endpoint,
     pub(crate) method: Method,
     pub(crate) path_and_query: PathAndQuery,
-    pub(crate) headers: HeaderMap,
+    pub(crate) codings: Codings,
     pub(crate) received_at: SystemTime,
     pub(crate) peer: IpAddr,
     /// Bytes of the buffer of which the body's pieces are parts: a handle keeps all of it alive.
     pub(crate) kept_alive: usize,
 }
 
-/// Returns the fields of a head that a copy has to hold.
-pub(crate) fn needed(headers: &HeaderMap) -> HeaderMap {
-    let mut needed = HeaderMap::new();
-    for coding in headers.get_all(CONTENT_ENCODING) {
-        needed.append(CONTENT_ENCODING, coding.clone());
-    }
-    needed
-}
-
 impl Tap {
     /// Returns an empty copy of a body that may grow to `limit` bytes.
     pub(crate) fn copy(&self, limit: usize) -> BodyCopy {
-        let permit = Permit {
-            budget: Arc::clone(&self.budget),
-            bytes: 0,
-        };
         BodyCopy {
             pieces: Vec::new(),
             length: 0,
             limit,
-            permit,
+            permit: self.permit(),
             lost: None,
+        }
+    }
+
+    /// Returns the copy of a body that is all there. Its bytes count from when it is offered, which should be soon.
+    pub(crate) fn copy_whole(&self, body: Bytes, limit: usize) -> BodyCopy {
+        let length = body.len();
+        BodyCopy {
+            pieces: vec![body],
+            length,
+            limit,
+            permit: self.permit(),
+            lost: (length > limit).then_some(Dropped::TooLarge),
+        }
+    }
+
+    fn permit(&self) -> Permit {
+        Permit {
+            budget: Arc::clone(&self.budget),
+            bytes: 0,
         }
     }
 
@@ -164,7 +168,7 @@ impl Tap {
             endpoint,
             method,
             path_and_query,
-            headers,
+            codings,
             received_at,
             peer,
             kept_alive: _,
@@ -173,9 +177,8 @@ impl Tap {
             endpoint,
             method,
             path_and_query,
-            headers,
+            codings,
             body: pieces,
-            is_truncated: false,
             received_at,
             peer,
             verdict,
@@ -208,16 +211,8 @@ impl BodyCopy {
     }
 
     /// Returns whether the envelope of which this is the body may hold anything to alert on; one that is not all there may.
-    pub(crate) fn may_alert(
-        &self,
-        headers: &HeaderMap,
-        scanner: &mut Scanner,
-        wants: Wants,
-    ) -> bool {
-        let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-        let coding = codings.next().map(HeaderValue::as_bytes);
-        let is_odd = self.lost.is_some() || codings.next().is_some();
-        is_odd || scanner.may_alert_in_pieces(coding, &self.pieces, wants)
+    pub(crate) fn may_alert(&self, codings: Codings, scanner: &mut Scanner, wants: Wants) -> bool {
+        self.lost.is_some() || scanner.may_alert_in_pieces(codings, &self.pieces, wants)
     }
 
     /// Returns whether the copy can still become complete.

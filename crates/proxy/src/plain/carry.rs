@@ -4,10 +4,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use event::EndpointKind;
+use event::{Codings, EndpointKind};
 use spool::Framing;
 
-use super::fields::{self, Coding};
+use super::fields;
 use super::line::Line;
 use super::request::Request;
 use super::upstream::{Answer, Links};
@@ -64,7 +64,7 @@ fn note(request: &Request, upstream: Duration) -> Notes {
     notes.project.set(request.endpoint.project);
     notes.upstream.set(Some(upstream));
     notes.bytes.set(body.len() as u64);
-    notes.look(&fields::header_map(request.lines()), &[body]);
+    notes.look(request.codings(), &[body]);
     notes
 }
 
@@ -234,25 +234,26 @@ fn start(worker: &Worker, line: &Line, answer: &mut Answer, closes: bool) -> io:
 }
 
 /// Hands the request to the pipeline if it may carry something to alert on.
-fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdict) {
+fn hand_over(worker: &Worker, client: &Client, mut request: Request, verdict: Verdict) {
     let kind = request.endpoint.kind;
     if !kind.carries_events() {
         return;
     }
-    let body = request.data();
-    if kind == EndpointKind::Envelope && !may_alert(worker, &request, &body) {
+    let (body, codings) = (request.data(), request.codings());
+    if kind == EndpointKind::Envelope && !may_alert(worker, &request, codings, &body) {
         drop(body);
         worker.scratch.spare.put(request.bytes);
         return;
     }
-    let mut copy = worker.tap.copy(request.settings.config().tee.max_body);
-    copy.add(body);
-    let headers = request.coding_fields();
+    drop(body);
+    request.bytes = worker.scratch.spare.lend(request.bytes);
+    let limit = request.settings.config().tee.max_body;
+    let copy = worker.tap.copy_whole(request.data(), limit);
     let copied = Copied {
         endpoint: request.endpoint,
         path_and_query: request.path_and_query(),
         method: request.method,
-        headers,
+        codings,
         received_at: SystemTime::now() - request.started.elapsed(),
         peer: client.peer.ip(),
         kept_alive: request.bytes.len(),
@@ -263,17 +264,12 @@ fn hand_over(worker: &Worker, client: &Client, request: Request, verdict: Verdic
 }
 
 /// Looks whether an envelope holds anything that may alert: most hold transactions and sessions, which nobody needs a copy of.
-fn may_alert(worker: &Worker, request: &Request, body: &[u8]) -> bool {
-    let coding = match &request.seen.coding {
-        Coding::None => None,
-        Coding::Field(place) => Some(&request.bytes[place.clone()]),
-        Coding::Several => return true,
-    };
+fn may_alert(worker: &Worker, request: &Request, codings: Codings, body: &[u8]) -> bool {
     if !worker.flood.is_look_due() {
         return true;
     }
     let wants = request.settings.config().tee.wants;
-    let may_alert = worker.scanner.borrow_mut().may_alert(coding, body, wants);
+    let may_alert = worker.scanner.borrow_mut().may_alert(codings, body, wants);
     worker.flood.note(may_alert);
     may_alert
 }

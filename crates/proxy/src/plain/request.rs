@@ -4,10 +4,9 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use event::{Auth, Endpoint, PublicKey};
-use http::header::CONTENT_ENCODING;
+use event::{Auth, Codings, Endpoint, PublicKey};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 
 use super::fields::{self, Coding, Kept, Seen};
 use crate::connection::Client;
@@ -15,7 +14,6 @@ use crate::memory::Held;
 use crate::route::{self, Asked, EndpointLabel, Found};
 use crate::screen::chunks::{self, Chunks};
 use crate::screen::head::{self, Follows};
-use crate::tap;
 use crate::worker::{Settings, Worker};
 
 /// A request that is all there.
@@ -215,18 +213,12 @@ impl Request {
         Auth::find(&headers, target.query(), self.endpoint.key).map(|auth| auth.key)
     }
 
-    /// Returns its `Content-Encoding` fields.
-    pub(crate) fn coding_fields(&self) -> HeaderMap {
+    /// Returns how the body is coded.
+    pub(crate) fn codings(&self) -> Codings {
         match &self.seen.coding {
-            Coding::None => HeaderMap::new(),
-            Coding::Field(place) => {
-                let value = self.bytes[place.clone()].trim_ascii();
-                match HeaderValue::from_maybe_shared(self.bytes.slice_ref(value)) {
-                    Ok(value) => HeaderMap::from_iter([(CONTENT_ENCODING, value)]),
-                    Err(_) => HeaderMap::new(),
-                }
-            }
-            Coding::Several => tap::needed(&fields::header_map(self.lines())),
+            Coding::None => Codings::NONE,
+            Coding::Field(place) => Codings::from(Some(&self.bytes[place.clone()])),
+            Coding::Several => Codings::from(&fields::header_map(self.lines())),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Lists of objects, bounded in what they keep: both ends of a list that is too long, as Sentry does with frames.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt;
 
-use serde::de::{MapAccess, SeqAccess};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
-use super::{Fields, Key, Lenient, Read, Value};
+use super::{Fields, Key, Lenient, Read, Value, cut, skip_list};
 use crate::model::Text;
 
 /// How much of a list of such objects is kept.
@@ -56,12 +60,87 @@ impl<'de, T: Fields<'de> + Weigh> Lenient<'de> for List<T> {
 
     fn of_list<A: SeqAccess<'de>>(mut list: A) -> Result<Self, A::Error> {
         let mut kept = Ends::default();
-        while let Some(Read(element)) = list.next_element::<Read<Option<T>>>()? {
-            if let Some(element) = element {
-                kept.push(element);
-            }
-        }
+        while list.next_element_seed(Next(&mut kept))?.is_some() {}
         Ok(Self(kept.into_vec()))
+    }
+}
+
+/// Reads the next element of a list to where it is kept: a frame is large, and moving it from hand to hand takes as long as
+/// reading some of its fields.
+struct Next<'k, T>(&'k mut Ends<T>);
+
+impl<'de, T: Fields<'de> + Weigh> DeserializeSeed<'de> for Next<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de, T: Fields<'de> + Weigh> Visitor<'de> for Next<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<(), E> {
+        if let Some(element) = T::of_text(Cow::Borrowed(cut(text))) {
+            self.0.push(element);
+        }
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if let Some(element) = T::of_text(Cow::Owned(cut(text).to_owned())) {
+            self.0.push(element);
+        }
+        Ok(())
+    }
+
+    /// MessagePack alone has these.
+    fn visit_bytes<E>(self, _: &[u8]) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<(), D::Error> {
+        IgnoredAny::deserialize(inner).map(|_| ())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        skip_list(list)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        let mut fields = T::default();
+        while let Some(Key(name)) = object.next_key()? {
+            fields.read(&name, Value(&mut object))?;
+        }
+        fields.complete();
+        if !fields.is_nothing() {
+            self.0.push(fields);
+        }
+        Ok(())
     }
 }
 

@@ -1,9 +1,12 @@
 //! Sets of frames of one stack, 64 frames a word, so that a rule is a few word operations per stack.
 
+use smallvec::{SmallVec, smallvec};
+
 /// A set of frame positions below a fixed length.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct FrameSet {
-    words: Vec<u64>,
+    /// Most stacks fit into one.
+    words: SmallVec<[u64; 1]>,
     len: usize,
 }
 
@@ -11,7 +14,7 @@ impl FrameSet {
     /// Returns the empty set for a stack of `len` frames.
     pub(crate) fn none(len: usize) -> Self {
         Self {
-            words: vec![0; len.div_ceil(64)],
+            words: smallvec![0; len.div_ceil(64)],
             len,
         }
     }
@@ -19,7 +22,7 @@ impl FrameSet {
     /// Returns as many empty sets as there are rows, one after the other, for [`Self::insert_in_row`] and [`Self::copy_row`].
     pub(crate) fn rows(rows: usize, len: usize) -> Self {
         Self {
-            words: vec![0; rows * len.div_ceil(64)],
+            words: smallvec![0; rows * len.div_ceil(64)],
             len,
         }
     }

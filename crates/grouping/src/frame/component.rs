@@ -206,6 +206,9 @@ fn context_line<'f>(frame: &'f Frame<'_>) -> Component<'f> {
 /// Trims, and makes every run of blanks one space.
 fn collapse_blanks(line: &str) -> Cow<'_, str> {
     let trimmed = line.trim_matches(is_blank);
+    if is_plain(trimmed.as_bytes()) {
+        return Cow::Borrowed(trimmed);
+    }
     let mut before = 'x';
     let is_tidy = trimmed.chars().all(|character| {
         let is_fine = !is_blank(character) || (character == ' ' && before != ' ');
@@ -220,6 +223,18 @@ fn collapse_blanks(line: &str) -> Cow<'_, str> {
         .filter(|word| !word.is_empty())
         .collect();
     Cow::Owned(words.join(" "))
+}
+
+/// Returns whether a line is of printable ASCII, without spaces side by side, as most are. Looks at all of it, which takes
+/// less time than to stop early.
+fn is_plain(line: &[u8]) -> bool {
+    let mut before = b'x';
+    line.iter().fold(true, |is_plain, byte| {
+        let is_printable = (b' '..=b'~').contains(byte);
+        let is_doubled = *byte == b' ' && before == b' ';
+        before = *byte;
+        is_plain & is_printable & !is_doubled
+    })
 }
 
 /// Python's idea of white space: Unicode's, and the ASCII separators.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use alert::{Engine, Metrics, Outcome, Sight};
+use event::Event;
 use futures_util::FutureExt;
+use grouping::{Group, Grouper};
 use proxy::{Captured, Captures};
 use tokio::sync::watch;
 
@@ -16,6 +18,13 @@ pub(crate) struct Pipeline {
     reading: watch::Receiver<Arc<Reading>>,
     engine: Engine,
     metrics: Metrics,
+    grouping: Grouping,
+}
+
+/// Groups events by the rules that are in force.
+struct Grouping {
+    reading: Arc<Reading>,
+    grouper: Grouper,
 }
 
 impl Pipeline {
@@ -24,15 +33,17 @@ impl Pipeline {
         engine: Engine,
         metrics: Metrics,
     ) -> Self {
+        let grouping = Grouping::by(Arc::clone(&reading.borrow()));
         Self {
             reading,
             engine,
             metrics,
+            grouping,
         }
     }
 
     /// Works until every tap is gone and all copies have been taken.
-    pub(crate) async fn run(self, mut captures: Captures) {
+    pub(crate) async fn run(mut self, mut captures: Captures) {
         while let Some(captured) = captures.next().await {
             // A panic over one request ends with that request; nothing is left half done that a later one could see.
             let handled = AssertUnwindSafe(self.handle(&captured))
@@ -50,7 +61,7 @@ impl Pipeline {
         }
     }
 
-    async fn handle(&self, captured: &Captured) -> Vec<Outcome> {
+    async fn handle(&mut self, captured: &Captured) -> Vec<Outcome> {
         let reading = Arc::clone(&self.reading.borrow());
         let Ok(body) = decode(captured, reading.tee.max_decoded) else {
             return vec![Outcome::Undecodable];
@@ -73,7 +84,7 @@ impl Pipeline {
                 outcomes.push(Outcome::NotAlertable);
                 continue;
             }
-            let group = grouping::group(event, &reading.grouping);
+            let group = self.grouping.group(event, &reading);
             let sight = Sight {
                 event,
                 project,
@@ -85,6 +96,20 @@ impl Pipeline {
     }
 }
 
+impl Grouping {
+    fn by(reading: Arc<Reading>) -> Self {
+        let grouper = Grouper::new(reading.grouping.clone());
+        Self { reading, grouper }
+    }
+
+    fn group(&mut self, event: &Event<'_>, reading: &Arc<Reading>) -> Group {
+        if !Arc::ptr_eq(&self.reading, reading) {
+            *self = Self::by(Arc::clone(reading));
+        }
+        self.grouper.group(event)
+    }
+}
+
 fn decode(captured: &Captured, limit: usize) -> Result<bytes::Bytes, event::DecodeError> {
     event::decode_body(
         &captured.method,
@@ -93,4 +118,59 @@ fn decode(captured: &Captured, limit: usize) -> Result<bytes::Bytes, event::Deco
         &captured.body,
         limit,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use event::EventKind;
+    use event::model::{Exception, Frame, Stacktrace};
+
+    use super::*;
+    use crate::config::TeeConfig;
+
+    fn reading(enhancements: &str) -> Arc<Reading> {
+        let grouping = grouping::Config::default();
+        Arc::new(Reading {
+            tee: TeeConfig {
+                memory: 0,
+                max_decoded: 0,
+                alert_on: Vec::new(),
+            },
+            grouping: grouping
+                .with_enhancements(enhancements)
+                .expect("the rules are sound"),
+        })
+    }
+
+    fn event() -> Event<'static> {
+        let frame = |function: &'static str| Frame {
+            function: Some(function.into()),
+            module: Some("shop".into()),
+            ..Frame::default()
+        };
+        Event {
+            kind: EventKind::Error,
+            exceptions: vec![Exception {
+                ty: Some("ValueError".into()),
+                stacktrace: Some(Stacktrace {
+                    frames: vec![frame("serve"), frame("pay")],
+                }),
+                ..Exception::default()
+            }],
+            ..Event::default()
+        }
+    }
+
+    #[test]
+    fn new_rules_hold_for_places_that_are_known() {
+        let (old, new) = (reading(""), reading("function:serve -group"));
+        let mut grouping = Grouping::by(Arc::clone(&old));
+        let before = [(); 2].map(|()| grouping.group(&event(), &old));
+
+        let after = grouping.group(&event(), &new);
+
+        assert_eq!(before[0], before[1]);
+        assert_ne!(before[0].hashes, after.hashes);
+        assert_eq!(after, grouping::group(&event(), &new.grouping));
+    }
 }

@@ -59,6 +59,12 @@ impl Config {
         std::iter::once(Rules::built_in()).chain(project).collect()
     }
 
+    /// Returns whether rules of the project may read an exception's message, or what is not in its stack.
+    pub(crate) fn reads_messages(&self) -> bool {
+        let rules = self.enhancements.as_ref();
+        !self.fingerprints.is_empty() || rules.is_some_and(|rules| rules.read_messages())
+    }
+
     /// Returns the project's fingerprint rules, the first match winning.
     pub(crate) fn fingerprint_rules(&self) -> &[FingerprintRule] {
         &self.fingerprints

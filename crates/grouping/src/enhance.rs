@@ -56,6 +56,15 @@ impl Rules {
         })
     }
 
+    /// Returns whether some rule looks at the message of the exception.
+    pub(crate) fn read_messages(&self) -> bool {
+        let mut rules = self.modifiers.iter().chain(self.updaters.iter());
+        rules.any(|rule| {
+            let mut matchers = rule.exception.iter();
+            matchers.any(|matcher| matcher.field == ExceptionField::Value)
+        })
+    }
+
     /// Returns the built-in rules.
     pub(crate) fn built_in() -> &'static Self {
         static BUILT_IN: LazyLock<Rules> = LazyLock::new(|| {
@@ -213,6 +222,7 @@ mod tests {
     fn built_in_rules_are_all_read() {
         assert!(Rules::built_in().modifiers.len() > 100);
         assert!(Rules::built_in().updaters.len() > 10);
+        assert!(!Rules::built_in().read_messages());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use event::model::Event;
 use event::title;
 
 use crate::Group;
-use crate::component::Component;
+use crate::component::{Component, Content, STACKTRACE};
 use crate::config::Config;
 use crate::explain::{Explanation, Method, Variant};
 use crate::fingerprint::{Fingerprint, Kind, Origin, expand_title};
@@ -46,6 +46,14 @@ impl<'p> Evaluation<'p> {
             main_exception: self.main_exception(),
             coarse: self.prepared.coarse().filter(|_| self.uses_frames()),
         }
+    }
+
+    /// Returns whether the group of an event of one exception comes from its stack, so that its message does not count.
+    pub(crate) fn is_by_stack(&self) -> bool {
+        let variants = &self.findings.variants;
+        let is_default = self.fingerprint.kind() == Kind::Default;
+        let mut components = variants.iter().map(|(_, component)| component);
+        is_default && !variants.is_empty() && components.all(has_counting_stack)
     }
 
     /// Returns the tree of what counts and why not.
@@ -140,6 +148,15 @@ impl<'p> Evaluation<'p> {
         let last = self.prepared.event.exceptions.len().checked_sub(1);
         self.findings.main_exception.or(last)
     }
+}
+
+/// Returns whether a component is that of one exception whose stack counts, so that its value does not.
+fn has_counting_stack(found: &Component<'_>) -> bool {
+    let Content::Children(parts) = &found.content else {
+        return false;
+    };
+    let mut counting = parts.iter().filter(|part| part.contributes);
+    found.id == "exception" && counting.any(|part| part.id == STACKTRACE)
 }
 
 /// A checksum that looks like a hash is one; any other is hashed.

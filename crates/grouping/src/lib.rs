@@ -1,7 +1,8 @@
 //! Which events are the same issue, as Sentry decides it (config `newstyle:2026-01-20`).
 //!
 //! Pure: no I/O, no clock. [`group`] gives the hashes of an event; two events that share any hash are one issue.
-//! [`explain`] gives the same as a tree that says of every part whether it counts and why not.
+//! [`explain`] gives the same as a tree that says of every part whether it counts and why not; [`Grouper`] remembers the
+//! last groups (`recent`).
 //!
 //! The way of an event, top-down: `stack` normalises frames (`frame`, `function`) and lets rules mark them (`enhance`);
 //! `strategy` builds a tree of values (`component`) from exceptions, threads, stack, template, security report or
@@ -22,6 +23,7 @@ mod glob;
 mod hash;
 mod parameterize;
 mod platform;
+mod recent;
 mod stack;
 mod strategy;
 
@@ -32,6 +34,7 @@ pub use config::Config;
 pub use error::{RuleError, RuleErrors, RuleProblem};
 pub use explain::{Explanation, Method, Node, Variant};
 pub use fingerprint::FingerprintRule;
+pub use recent::Grouper;
 
 use evaluation::Evaluation;
 use stack::Prepared;

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use event::model::Event;
-use grouping::{Config, FingerprintRule, Group, Node, explain, group, normalize_message};
+use grouping::{Config, FingerprintRule, Group, Grouper, Node, explain, group, normalize_message};
 use serde_json::Value;
 
 #[test]
@@ -46,6 +46,27 @@ fn hashes_agree_with_sentry() {
         .filter_map(|platform| tallies.get(*platform));
     let primary: usize = native.map(|tally| tally.primary).sum();
     assert!(primary >= 15, "{primary} of 25 native hashes");
+}
+
+/// Real events one after the other, then all of them again with other messages.
+#[test]
+fn a_grouper_that_has_seen_them_all_says_the_same() {
+    let Some(corpus) = corpus() else { return };
+    let expected = read_json(&corpus.join("expected.json"));
+
+    let mut grouper = Grouper::new(Config::default());
+    for other in ["", " 17 of 4711"] {
+        for name in expected.as_object().unwrap().keys() {
+            let input = fs::read(corpus.join("inputs").join(name)).unwrap();
+            let mut event = event::parse_event(&input, None).unwrap();
+            for exception in &mut event.exceptions {
+                let value = exception.value.take().unwrap_or_default();
+                exception.value = Some(format!("{value}{other}").into());
+            }
+            let expected = group(&event, &Config::default());
+            assert_eq!(grouper.group(&event), expected, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use event::endpoint::Endpoint;
 use event::scan::{Scanner, Wants};
 use http::Method;
 use http::uri::PathAndQuery;
+use smallvec::{SmallVec, smallvec};
 use tokio::sync::mpsc;
 
 /// Returns the two ends of a tap that holds at most `memory` bytes on their way to the pipeline.
@@ -49,8 +50,8 @@ pub struct Captured {
     pub path_and_query: PathAndQuery,
     /// How the body is coded.
     pub codings: Codings,
-    /// The body in the pieces in which it came: handles, not copies.
-    pub body: Vec<Bytes>,
+    /// The body in the pieces in which it came, most often one: handles, not copies.
+    pub body: SmallVec<[Bytes; 1]>,
     /// When the request's head had been read.
     pub received_at: SystemTime,
     /// The client's address.
@@ -93,7 +94,7 @@ pub enum Dropped {
 /// A copy of a body in the making. Its bytes count from the start, or many large bodies at once would not fit anywhere.
 #[derive(Debug)]
 pub(crate) struct BodyCopy {
-    pieces: Vec<Bytes>,
+    pieces: SmallVec<[Bytes; 1]>,
     length: usize,
     limit: usize,
     permit: Permit,
@@ -117,7 +118,7 @@ impl Tap {
     /// Returns an empty copy of a body that may grow to `limit` bytes.
     pub(crate) fn copy(&self, limit: usize) -> BodyCopy {
         BodyCopy {
-            pieces: Vec::new(),
+            pieces: SmallVec::new(),
             length: 0,
             limit,
             permit: self.permit(),
@@ -129,7 +130,7 @@ impl Tap {
     pub(crate) fn copy_whole(&self, body: Bytes, limit: usize) -> BodyCopy {
         let length = body.len();
         BodyCopy {
-            pieces: vec![body],
+            pieces: smallvec![body],
             length,
             limit,
             permit: self.permit(),
@@ -223,7 +224,7 @@ impl BodyCopy {
     /// Forgets the copy, for a reason that stands unless there was one before.
     pub(crate) fn give_up(&mut self, dropped: Dropped) {
         self.lost.get_or_insert(dropped);
-        self.pieces = Vec::new();
+        self.pieces = SmallVec::new();
         self.permit.release();
     }
 }

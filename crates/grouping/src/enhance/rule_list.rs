@@ -19,6 +19,11 @@ impl RuleList {
         places.iter().map(|place| &self.rules[*place])
     }
 
+    /// Returns all of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.rules.len()

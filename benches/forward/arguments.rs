@@ -179,9 +179,10 @@ const SELECTION: [(Payload, usize); 5] = [
     (Payload::Session, 1),
     (Payload::Attachment5m, 1),
 ];
-const EVERY_PAYLOAD: [Payload; 6] = [
+const EVERY_PAYLOAD: [Payload; 7] = [
     Payload::Error,
     Payload::Distinct,
+    Payload::Issues,
     Payload::Transaction,
     Payload::Session,
     Payload::Event300k,

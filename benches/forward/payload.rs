@@ -18,6 +18,8 @@ pub(crate) enum Payload {
     Error,
     /// 2 KB gzip envelope with an error event, another event of eight issues each time
     Distinct,
+    /// 2 KB gzip envelope with an error event, each of another of 512 issues
+    Issues,
     /// 2 KB gzip envelope with a transaction
     Transaction,
     /// 200 B gzip envelope with a session
@@ -76,7 +78,8 @@ impl Payload {
     pub(crate) fn prepare(self) -> Prepared {
         let kind = match self {
             Self::Error => Kind::Same(gzip_request(&envelope(&error_event(0, 0)))),
-            Self::Distinct => Kind::Distinct((0..TEMPLATES).map(template).collect()),
+            Self::Distinct => Kind::Distinct(templates(TEMPLATES, ISSUES)),
+            Self::Issues => Kind::Distinct(templates(MANY_ISSUES, MANY_ISSUES)),
             Self::Transaction => Kind::Same(gzip_request(&envelope(&transaction()))),
             Self::Session => Kind::Same(gzip_request(&envelope(&session()))),
             Self::Event300k => Kind::Same(request("", &envelope(&large_event(300 << 10)))),
@@ -128,9 +131,15 @@ impl Template {
     }
 }
 
-/// One of [`TEMPLATES`] requests: eight issues, each with several messages and breadcrumbs.
-fn template(number: u64) -> Template {
-    let envelope = envelope(&error_event(number % ISSUES, number));
+/// Returns so many requests of so many issues, each with its own message and breadcrumbs.
+fn templates(count: u64, issues: u64) -> Vec<Template> {
+    (0..count)
+        .map(|number| template(number, number % issues))
+        .collect()
+}
+
+fn template(number: u64, issue: u64) -> Template {
+    let envelope = envelope(&error_event(issue, number));
     let id = event_id(number);
     let mut found = envelope
         .windows(id.len())
@@ -201,6 +210,8 @@ const GZIP: &str = "Content-Encoding: gzip\r\n";
 const LEVEL: Compression = Compression::new(6);
 const ISSUES: u64 = 8;
 const TEMPLATES: u64 = 64;
+/// More than any memory of places holds.
+const MANY_ISSUES: u64 = 512;
 
 /// Magic, deflate, no flags, no time, unknown system. Source: RFC 1952 §2.3.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];

@@ -162,6 +162,6 @@ const OWNERS: [(&str, &[&str]); 29] = [
     ("toml", &["app"]),
     ("tokio-rustls", &["proxy", "testkit"]),
     ("tracing-subscriber", &["app"]),
-    ("xxhash-rust", &["spool"]),
+    ("xxhash-rust", &["grouping", "spool"]),
     ("zstd", &["event"]),
 ];

@@ -22,8 +22,8 @@ use crate::{Group, group};
 /// Takes up to 2 MiB once it has seen many large stacks, else a few kilobytes for each place that events came from lately.
 pub struct Grouper {
     config: Config,
-    /// By the hash of the key; a later place takes the slot of an earlier one.
-    slots: Box<[Option<Known>; SLOTS]>,
+    /// By the hash of the key, the later of each pair first: two places of one flood do not push each other out.
+    pairs: Box<[[Option<Known>; 2]; PAIRS]>,
     key: Vec<u8>,
     /// How many events in a row came from places that were not known.
     misses: u32,
@@ -41,7 +41,7 @@ impl Grouper {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            slots: Box::new([const { None }; SLOTS]),
+            pairs: Box::new([const { [const { None }; 2] }; PAIRS]),
             key: Vec::new(),
             misses: 0,
         }
@@ -52,29 +52,29 @@ impl Grouper {
         if !self.may_know() || !key::write(event, &mut self.key) {
             return group(event, &self.config);
         }
-        let slot = usize::try_from(xxh3_64(&self.key) % SLOTS as u64).unwrap_or_default();
-        if let Some(known) = self.slots[slot]
-            .as_ref()
-            .filter(|known| *known.key == *self.key)
-        {
+        let place = usize::try_from(xxh3_64(&self.key) % PAIRS as u64).unwrap_or_default();
+        let mut pair = self.pairs[place].iter().flatten();
+        if let Some(known) = pair.find(|known| *known.key == *self.key) {
             self.misses = 0;
             return Group {
                 title: title::title(event),
                 ..known.group.clone()
             };
         }
-        self.misses = self.misses.saturating_add(1);
+        self.misses += 1;
         let prepared = Prepared::new(event, &self.config);
         let evaluation = Evaluation::new(&prepared, &self.config, Depth::Hashes);
         let group = evaluation.group();
         if evaluation.is_by_stack() {
-            self.slots[slot] = Some(Known {
+            let known = Known {
                 key: self.key.as_slice().into(),
                 group: Group {
                     title: String::new(),
                     ..group.clone()
                 },
-            });
+            };
+            let before = self.pairs[place][0].replace(known);
+            self.pairs[place][1] = before;
         }
         group
     }
@@ -84,11 +84,15 @@ impl Grouper {
         if self.config.reads_messages() {
             return false;
         }
-        let is_vain = self.misses >= PATIENCE;
-        if is_vain {
-            self.misses = self.misses.saturating_add(1);
+        if self.misses < PATIENCE {
+            return true;
         }
-        !is_vain || self.misses.is_multiple_of(SELDOM)
+        self.misses += 1;
+        let is_due = self.misses >= PATIENCE + SELDOM;
+        if is_due {
+            self.misses = PATIENCE;
+        }
+        is_due
     }
 }
 
@@ -98,8 +102,8 @@ impl fmt::Debug for Grouper {
     }
 }
 
-/// Places remembered.
-const SLOTS: usize = 64;
+/// Places remembered, by twos.
+const PAIRS: usize = 32;
 
 /// So many events in a row from unknown places, and only one of [`SELDOM`] is looked up until one is known.
 const PATIENCE: u32 = 256;
@@ -135,7 +139,7 @@ mod tests {
     }
 
     fn known(grouper: &Grouper) -> usize {
-        grouper.slots.iter().flatten().count()
+        grouper.pairs.iter().flatten().flatten().count()
     }
 
     #[test]
@@ -166,6 +170,22 @@ mod tests {
 
         assert_ne!(one.hashes, other.hashes);
         assert_eq!(known(&grouper), 2);
+    }
+
+    #[test]
+    fn a_flood_from_a_few_places_is_known_and_of_many_places_only_some_stay() {
+        let mut grouper = Grouper::new(Config::default());
+        let places = ["pay", "ship", "login", "search"].map(|function| raised_in(function, "a"));
+        for event in places.iter().cycle().take(40) {
+            grouper.group(event);
+        }
+        assert_eq!((known(&grouper), grouper.misses), (4, 0));
+
+        for number in 0..PATIENCE {
+            grouper.group(&raised_in(&format!("step_{number}"), "a"));
+        }
+
+        assert!((PAIRS..=2 * PAIRS).contains(&known(&grouper)));
     }
 
     /// The stack does not count, so the message does: even where the first event has none.

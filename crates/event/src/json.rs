@@ -152,14 +152,24 @@ impl<'de, T: Fields<'de>> Lenient<'de> for Option<T> {
         T::of_text(text)
     }
 
-    fn of_object<A: MapAccess<'de>>(mut object: A) -> Result<Self, A::Error> {
+    fn of_object<A: MapAccess<'de>>(object: A) -> Result<Self, A::Error> {
         let mut fields = T::default();
-        while let Some(Key(name)) = object.next_key()? {
-            fields.read(&name, Value(&mut object))?;
-        }
-        fields.complete();
-        Ok(Some(fields).filter(|fields| !fields.is_nothing()))
+        let is_something = fill(&mut fields, object)?;
+        Ok(is_something.then_some(fields))
     }
+}
+
+/// Reads an object's fields to where they stay; returns whether anything of interest was in it.
+pub(crate) fn fill<'de, T, A>(fields: &mut T, mut object: A) -> Result<bool, A::Error>
+where
+    T: Fields<'de>,
+    A: MapAccess<'de>,
+{
+    while let Some(Key(name)) = object.next_key()? {
+        fields.read(&name, Value(&mut object))?;
+    }
+    fields.complete();
+    Ok(!fields.is_nothing())
 }
 
 /// A JSON number.

@@ -8,7 +8,7 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-use super::{Fields, Key, Lenient, Read, Value, cut, skip_list};
+use super::{Fields, Key, Lenient, Read, Value, cut, fill, skip_list};
 use crate::model::Text;
 
 /// How much of a list of such objects is kept.
@@ -131,13 +131,9 @@ impl<'de, T: Fields<'de> + Weigh> Visitor<'de> for Next<'_, T> {
         skip_list(list)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<(), A::Error> {
         let mut fields = T::default();
-        while let Some(Key(name)) = object.next_key()? {
-            fields.read(&name, Value(&mut object))?;
-        }
-        fields.complete();
-        if !fields.is_nothing() {
+        if fill(&mut fields, object)? {
             self.0.push(fields);
         }
         Ok(())

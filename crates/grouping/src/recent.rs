@@ -22,6 +22,8 @@ use crate::{Group, group};
 /// Takes up to 2 MiB once it has seen many large stacks, else a few kilobytes for each place that events came from lately.
 pub struct Grouper {
     config: Config,
+    /// Whether rules of the project may read messages: then nothing can be known without one.
+    reads_messages: bool,
     /// By the hash of the key, the later of each pair first: two places of one flood do not push each other out.
     pairs: Box<[[Option<Known>; 2]; PAIRS]>,
     key: Vec<u8>,
@@ -40,6 +42,7 @@ impl Grouper {
     /// Makes one that has seen no event yet.
     pub fn new(config: Config) -> Self {
         Self {
+            reads_messages: config.reads_messages(),
             config,
             pairs: Box::new([const { [const { None }; 2] }; PAIRS]),
             key: Vec::new(),
@@ -81,7 +84,7 @@ impl Grouper {
 
     /// Returns whether it is worth a look: not if rules read messages, and seldom while every event comes from elsewhere.
     fn may_know(&mut self) -> bool {
-        if self.config.reads_messages() {
+        if self.reads_messages {
             return false;
         }
         if self.misses < PATIENCE {

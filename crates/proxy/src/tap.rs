@@ -359,6 +359,6 @@ impl Drop for Permit {
 /// How long the pipeline rests between bursts of copies.
 const REST: Duration = Duration::from_millis(5);
 
-/// What a copy counts besides its body: the struct and its place in the queue, and that it will be decoded. So small copies
-/// are bounded in number too, and a pipeline that is behind does not fall behind by minutes.
+/// What a copy counts besides its body: the struct and its place in the queue, room that its buffer has left, and that it will
+/// be decoded. So small copies are bounded in number too, and a pipeline that is behind does not fall behind by minutes.
 const OVERHEAD: usize = 16 << 10;

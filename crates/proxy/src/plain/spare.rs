@@ -68,7 +68,7 @@ impl Returned {
         }
     }
 
-    /// Moves some to the thread whose they are.
+    /// Moves some to the thread that lent them.
     fn move_to(&self, own: &mut Vec<Vec<u8>>) {
         if let Some(mut buffers) = self.if_free() {
             let rest = buffers.len().saturating_sub(MAX_COUNT / 2);

@@ -21,7 +21,7 @@ use crate::headers;
 use crate::keep::{BodyStream, Contents, Keeper, Parcel, is_keepable};
 use crate::limits::Told;
 use crate::metrics::Outcome;
-use crate::patience::{Answered, Asking, Attempt, Came, watched};
+use crate::patience::{Answered, Asking, Attempt, Came};
 use crate::preflight::Preflight;
 use crate::pump::{Gathered, Pump, PumpLimits, Stop};
 use crate::tap::{BodyCopy, Copied, Dropped, Verdict};
@@ -303,6 +303,7 @@ impl<'w> Exchange<'w> {
                 .connector(),
             keeper: self.keeper(),
             clock: None,
+            since: Instant::now(),
         }
     }
 
@@ -317,15 +318,15 @@ impl<'w> Exchange<'w> {
     /// Asks Sentry, with or without somebody who waits for it.
     fn attempt(&self, request: Request<RequestBody>) -> Attempt<Received> {
         let (settings, endpoint) = (Rc::clone(self.settings), self.endpoint);
-        let connector = Rc::clone(settings.upstreams.of(endpoint.project).connector());
-        watched(connector, async move {
+        Box::pin(async move {
             let upstream = settings.upstreams.of(endpoint.project);
-            let (response, lease) = upstream.send(request).await?;
-            let status = response.status();
-            if is_outage(endpoint.kind, status) {
-                return Err(Fault::Outage(status.as_u16()));
-            }
-            Ok(Received { response, lease })
+            let sent = upstream.send(request).await;
+            let asked = sent.and_then(|(response, lease)| {
+                fail_in_outage(endpoint.kind, response.status())?;
+                Ok(Received { response, lease })
+            });
+            upstream.connector().note(&asked);
+            asked
         })
     }
 
@@ -461,8 +462,16 @@ fn is_error<B>(response: &Response<B>) -> bool {
     response.status().is_client_error() || response.status().is_server_error()
 }
 
-/// Whether the answer means that Sentry is down. The web API's own 503 is none of our business.
-pub(crate) fn is_outage(kind: EndpointKind, status: StatusCode) -> bool {
+/// Returns a fault if the answer means that Sentry is down.
+pub(crate) fn fail_in_outage(kind: EndpointKind, status: StatusCode) -> Result<(), Fault> {
+    if is_outage(kind, status) {
+        return Err(Fault::Outage(status.as_u16()));
+    }
+    Ok(())
+}
+
+/// The web API's own 503 is none of our business.
+fn is_outage(kind: EndpointKind, status: StatusCode) -> bool {
     let is_down = Verdict::of_status(status) == Verdict::Unreachable;
     match kind {
         EndpointKind::Relay | EndpointKind::Other | EndpointKind::ErrorPage => false,

@@ -18,7 +18,7 @@ use crate::patrol::Activity;
 use crate::upstream::Connector;
 use crate::worker::{Settings, Worker};
 
-/// Sentry being asked: one answer, or none; a status that means an outage is none.
+/// Sentry being asked: one answer, or none; a status that means an outage is none. Tells the breaker how it ends.
 pub(crate) type Attempt<A> = Pin<Box<dyn Future<Output = Result<A, Fault>>>>;
 
 /// An answer that may come when nobody waits for it any more.
@@ -56,21 +56,8 @@ pub(crate) struct Asking<'w> {
     pub(crate) keeper: Option<&'w Arc<Keeper>>,
     /// The clock of a connection that has one request at a time; others need timers.
     pub(crate) clock: Option<&'w Activity>,
-}
-
-/// Watches an attempt, so that the breaker learns how it ends.
-pub(crate) fn watched<A: 'static>(
-    connector: Rc<Connector>,
-    attempt: impl Future<Output = Result<A, Fault>> + 'static,
-) -> Attempt<A> {
-    Box::pin(async move {
-        let asked = attempt.await;
-        match &asked {
-            Ok(_) => connector.succeeded(),
-            Err(_) => connector.failed(),
-        }
-        asked
-    })
+    /// When the asking began.
+    pub(crate) since: Instant,
 }
 
 impl Asking<'_> {
@@ -105,7 +92,6 @@ impl Asking<'_> {
         let Some(keeper) = self.keeper else {
             return self.wait(attempt).await;
         };
-        let asked_at = Instant::now();
         let wait = self.wait_for_answer();
         match self.within(wait, &mut attempt).await {
             Some(Ok(answer)) => {
@@ -117,8 +103,7 @@ impl Asking<'_> {
                 if !wait.is_zero() {
                     self.connector.lateness().note(true);
                 }
-                let begun = Begun { attempt, asked_at };
-                Box::pin(self.keep_meanwhile(keeper, begun, pack())).await
+                Box::pin(self.keep_meanwhile(keeper, attempt, pack())).await
             }
         }
     }
@@ -176,13 +161,9 @@ impl Asking<'_> {
     async fn keep_meanwhile<A: Answered + 'static>(
         &self,
         keeper: &Arc<Keeper>,
-        begun: Begun<A>,
+        mut attempt: Attempt<A>,
         parcel: Parcel,
     ) -> Came<A> {
-        let Begun {
-            mut attempt,
-            asked_at,
-        } = begun;
         let mut keeping = keep(keeper, parcel);
         let first = poll_fn(|context| {
             if let Poll::Ready(kept) = keeping.as_mut().poll(context) {
@@ -196,7 +177,7 @@ impl Asking<'_> {
                     id: kept.id,
                     key: kept.key,
                 };
-                self.detach(keeper, Begun { attempt, asked_at }, kept);
+                self.detach(keeper, attempt, kept);
                 came
             }
             First::Kept(Err(error)) => {
@@ -204,7 +185,7 @@ impl Asking<'_> {
                 self.wait(attempt).await
             }
             First::Asked(Ok(answer)) => {
-                let is_late = asked_at.elapsed() >= self.patience();
+                let is_late = self.since.elapsed() >= self.patience();
                 self.connector.lateness().note(is_late);
                 // Broken off, it might be kept all the same, and be sent twice.
                 tokio::task::spawn_local(async move {
@@ -225,9 +206,8 @@ impl Asking<'_> {
     }
 
     /// Lets the attempt go on without the client: if it succeeds, the request need not be sent again.
-    fn detach<A: Answered + 'static>(&self, keeper: &Arc<Keeper>, begun: Begun<A>, kept: Kept) {
-        let Begun { attempt, asked_at } = begun;
-        let patience = self.patience();
+    fn detach<A: Answered + 'static>(&self, keeper: &Arc<Keeper>, attempt: Attempt<A>, kept: Kept) {
+        let (since, patience) = (self.since, self.patience());
         let (keeper, limit) = (Arc::clone(keeper), self.response_timeout());
         let (connector, worker) = (Rc::clone(self.connector), Rc::clone(self.worker));
         let detached = self.worker.detach();
@@ -235,7 +215,7 @@ impl Asking<'_> {
             let _detached = detached;
             match tokio::time::timeout(limit, attempt).await {
                 Ok(Ok(answer)) => {
-                    connector.lateness().note(asked_at.elapsed() >= patience);
+                    connector.lateness().note(since.elapsed() >= patience);
                     keeper.note(|| kept.key, answer.told());
                     kept.settle(answer.status());
                 }
@@ -273,12 +253,6 @@ impl Asking<'_> {
     fn response_timeout(&self) -> Duration {
         self.settings.config().upstream.response_timeout
     }
-}
-
-/// An attempt that is under way.
-struct Begun<A> {
-    attempt: Attempt<A>,
-    asked_at: Instant,
 }
 
 enum First<A> {

@@ -34,15 +34,14 @@ pub(crate) async fn serve(
 ) -> Option<(TcpStream, Vec<u8>)> {
     let mut line = Line::new(stream, Rc::clone(&client.activity));
     loop {
-        match line.next(worker, client).await {
-            Next::Request(request) => {
-                // Boxed, so that idle connections do not hold its room.
-                if !Box::pin(carry::carry(worker, client, &mut line, request)).await {
-                    return None;
-                }
-            }
+        let carried = match line.next(worker, client).await {
+            // Boxed, so that idle connections do not hold its room.
+            Next::Request(request) => Box::pin(carry::carry(worker, client, &mut line, request)),
             Next::Other => return Some(line.into_parts()),
             Next::Ended => return None,
+        };
+        if !carried.await {
+            return None;
         }
     }
 }

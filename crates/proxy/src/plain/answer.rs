@@ -11,9 +11,11 @@ use super::fields::{Meaning, has_token};
 use crate::limits::Told;
 use crate::screen::chunks::Chunks;
 
-/// The head of an answer.
-#[derive(Debug)]
+/// The head of an answer; one is filled again and again.
+#[derive(Debug, Default)]
 pub(crate) struct Head {
+    /// As the client gets it, but for the empty line.
+    pub(crate) text: Vec<u8>,
     pub(crate) status: StatusCode,
     /// Its length in what was read.
     pub(crate) length: usize,
@@ -26,13 +28,14 @@ pub(crate) struct Head {
 }
 
 /// Where an answer's body ends.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) enum Framing {
     /// After so many more bytes.
     Length(u64),
     /// Where its chunks say.
     Chunks(Chunks),
     /// Where the connection ends.
+    #[default]
     Close,
 }
 
@@ -42,46 +45,71 @@ pub(crate) enum Framing {
 pub(crate) struct Malformed;
 
 impl Head {
-    /// Reads the head at the start of `read`, after interim ones, and writes it to `out` as the client gets it, but for the
-    /// empty line; `None` while it is incomplete.
-    pub(crate) fn read(read: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Option<Head>, Malformed> {
-        loop {
-            let Some(head) = Head::read_one(read, out)? else {
-                return Ok(None);
-            };
-            match head.status.as_u16() {
+    /// Becomes the head at the start of `read`, after interim ones; returns whether it is complete.
+    pub(crate) fn read(&mut self, read: &mut Vec<u8>) -> Result<bool, Malformed> {
+        while self.read_one(read)? {
+            match self.status.as_u16() {
                 // What was asked for no longer says Upgrade.
                 101 => return Err(Malformed),
-                100..=199 => drop(read.drain(..head.length)),
-                _ => return Ok(Some(head)),
+                100..=199 => drop(read.drain(..self.length)),
+                _ => return Ok(true),
             }
         }
+        Ok(false)
     }
 
-    fn read_one(read: &[u8], out: &mut Vec<u8>) -> Result<Option<Head>, Malformed> {
+    fn read_one(&mut self, read: &[u8]) -> Result<bool, Malformed> {
         let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
         let mut response = Response::new(&mut []);
         let parser = ParserConfig::default();
         let parsed = parser.parse_response_with_uninit_headers(&mut response, read, &mut fields);
-        let length = match parsed {
+        self.length = match parsed {
             Ok(Status::Complete(length)) => length,
-            Ok(Status::Partial) if read.len() < MAX_HEAD => return Ok(None),
+            Ok(Status::Partial) if read.len() < MAX_HEAD => return Ok(false),
             Ok(Status::Partial) | Err(_) => return Err(Malformed),
         };
-        let status = response
+        self.status = response
             .code
             .and_then(|code| StatusCode::from_u16(code).ok())
             .ok_or(Malformed)?;
         let seen = Seen::of(response.headers)?;
-        write(status, &response, &seen, out);
-        Ok(Some(Head {
-            status,
-            length,
-            framing: seen.framing(status),
-            closes: seen.closes || response.version == Some(0),
-            rate_limits: seen.rate_limits,
-            retry_after: seen.retry_after,
-        }))
+        self.write(&response, seen.is_chunked);
+        self.framing = seen.framing(self.status);
+        self.closes = seen.closes || response.version == Some(0);
+        self.rate_limits = seen.rate_limits;
+        self.retry_after = seen.retry_after;
+        Ok(true)
+    }
+
+    fn write(&mut self, response: &Response<'_, '_>, is_chunked: bool) {
+        let out = &mut self.text;
+        out.clear();
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(self.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"\r\n");
+        for field in response.headers.iter() {
+            let goes_on = match Meaning::of(field.name.as_bytes()) {
+                Meaning::Connection | Meaning::Expect | Meaning::HopByHop => false,
+                Meaning::ContentLength => !is_chunked,
+                Meaning::Other
+                | Meaning::Host
+                | Meaning::ContentEncoding
+                | Meaning::TransferEncoding
+                | Meaning::RateLimits
+                | Meaning::RetryAfter
+                | Meaning::ForwardedFor
+                | Meaning::ForwardedProto
+                | Meaning::ForwardedHost => true,
+            };
+            if goes_on {
+                out.extend_from_slice(field.name.as_bytes());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(field.value);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
     }
 
     /// Returns what the answer says about rate limits.
@@ -90,36 +118,6 @@ impl Head {
             limits: self.rate_limits.as_deref(),
             retry_after: self.retry_after.as_deref(),
             is_refusal: self.status == StatusCode::TOO_MANY_REQUESTS,
-        }
-    }
-}
-
-fn write(status: StatusCode, response: &Response<'_, '_>, seen: &Seen, out: &mut Vec<u8>) {
-    out.clear();
-    out.extend_from_slice(b"HTTP/1.1 ");
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(response.reason.unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for field in response.headers.iter() {
-        let goes_on = match Meaning::of(field.name.as_bytes()) {
-            Meaning::Connection | Meaning::Expect | Meaning::HopByHop => false,
-            Meaning::ContentLength => !seen.is_chunked,
-            Meaning::Other
-            | Meaning::Host
-            | Meaning::ContentEncoding
-            | Meaning::TransferEncoding
-            | Meaning::RateLimits
-            | Meaning::RetryAfter
-            | Meaning::ForwardedFor
-            | Meaning::ForwardedProto
-            | Meaning::ForwardedHost => true,
-        };
-        if goes_on {
-            out.extend_from_slice(field.name.as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(field.value);
-            out.extend_from_slice(b"\r\n");
         }
     }
 }

@@ -14,48 +14,55 @@ use super::upstream::{Answer, Links};
 use crate::access::{self, Ended, Notes};
 use crate::answer;
 use crate::connection::Client;
-use crate::error::Fault;
-use crate::exchange::is_outage;
+use crate::exchange::fail_in_outage;
 use crate::keep::{Contents, Parcel, is_keepable};
 use crate::limits::Told;
 use crate::metrics::Outcome;
-use crate::patience::{Answered, Asking, Attempt, Came, watched};
+use crate::patience::{Answered, Asking, Attempt, Came};
 use crate::tap::{Copied, Verdict};
-use crate::upstream::Upstream;
 use crate::worker::Worker;
 
 /// Carries one request through; counts exactly one outcome. Returns whether the connection can go on.
-pub(crate) async fn carry(
+///
+/// No `async fn`, whose future would hold the request twice.
+#[expect(clippy::manual_async_fn, reason = "half as large")]
+pub(crate) fn carry(
     worker: &Rc<Worker>,
     client: &Client,
     line: &mut Line,
-    request: Box<Request>,
-) -> bool {
-    let _in_flight = Rc::clone(worker).begin(Rc::clone(&client.activity));
-    let (verdict, reply) = ask(worker, client, &request).await;
-    let took = request.started.elapsed();
-    worker.metrics.upstream(took);
-    worker
-        .metrics
-        .request(request.label, Outcome::Forwarded(verdict), took);
-    let notes = access::is_wanted().then(|| note(&request, took));
-    let status = reply.status(verdict);
+    request: Request,
+) -> impl Future<Output = bool> {
+    async move {
+        let _in_flight = Rc::clone(worker).begin(Rc::clone(&client.activity));
+        let (verdict, reply) = ask(worker, client, &request).await;
+        let took = request.started.elapsed();
+        worker.metrics.upstream(took);
+        worker
+            .metrics
+            .request(request.label, Outcome::Forwarded(verdict), took);
+        let notes = access::is_wanted().then(|| note(&request, took));
+        let status = reply.status(verdict);
 
-    let closes = request.seen.closes || client.activity.is_draining();
-    let settings = Rc::clone(&request.settings);
-    let upstream = settings.upstreams.of(request.endpoint.project);
-    let goes_on = reply.give(worker, client, line, upstream, closes).await;
-    if let Some(notes) = notes {
-        notes.log(&Ended {
-            method: &request.method,
-            endpoint: request.label,
-            verdict: verdict.as_str(),
-            status,
-            took: request.started.elapsed(),
-        });
+        let closes = request.seen.closes || client.activity.is_draining();
+        let settings = Rc::clone(&request.settings);
+        let then = Then {
+            links: &settings.upstreams.of(request.endpoint.project).links,
+            answered_at: request.started + took,
+            closes,
+        };
+        let goes_on = reply.give(worker, client, line, then).await;
+        if let Some(notes) = notes {
+            notes.log(&Ended {
+                method: &request.method,
+                endpoint: request.label,
+                verdict: verdict.as_str(),
+                status,
+                took: request.started.elapsed(),
+            });
+        }
+        hand_over(worker, client, request, verdict);
+        goes_on && !closes
     }
-    hand_over(worker, client, *request, verdict);
-    goes_on && !closes
 }
 
 /// Notes what the log tells of a request; Sentry has been waited for.
@@ -66,6 +73,16 @@ fn note(request: &Request, upstream: Duration) -> Notes {
     notes.bytes.set(body.len() as u64);
     notes.look(request.codings(), &[body]);
     notes
+}
+
+/// What is to be done with the connections after an answer.
+struct Then<'a> {
+    /// Where Sentry's goes to.
+    links: &'a Links,
+    /// When its head was there.
+    answered_at: Instant,
+    /// Whether the client's ends.
+    closes: bool,
 }
 
 /// What the client gets.
@@ -84,14 +101,15 @@ async fn ask(worker: &Rc<Worker>, client: &Client, request: &Request) -> (Verdic
         connector,
         keeper: worker.keeper.as_ref().filter(|_| may_keep),
         clock: Some(&client.activity),
+        since: request.started,
     };
     match asking.ask(attempt(request), || pack(request)).await {
         Came::Answer(answer) => {
             if let Some(keeper) = &worker.keeper {
-                keeper.note(|| request.key(), answer.head.told());
+                keeper.note(|| request.key(), answer.head().told());
             }
             (
-                Verdict::of_status(answer.head.status),
+                Verdict::of_status(answer.head().status),
                 Reply::Sentrys(answer),
             )
         }
@@ -116,28 +134,26 @@ async fn ask(worker: &Rc<Worker>, client: &Client, request: &Request) -> (Verdic
 fn attempt(request: &Request) -> Attempt<Answer> {
     let (settings, bytes) = (Rc::clone(&request.settings), request.bytes.clone());
     let (endpoint, now) = (request.endpoint, request.started);
-    let connector = Rc::clone(settings.upstreams.of(endpoint.project).connector());
-    watched(connector, async move {
+    Box::pin(async move {
         let upstream = settings.upstreams.of(endpoint.project);
-        let answer = upstream
-            .links
-            .send(upstream.connector(), &bytes, now)
-            .await?;
-        let status = answer.head.status;
-        if is_outage(endpoint.kind, status) {
-            return Err(Fault::Outage(status.as_u16()));
-        }
-        Ok(answer)
+        let (links, connector) = (&upstream.links, upstream.connector());
+        let sent = links.send(connector, &bytes, now).await;
+        let asked = sent.and_then(|answer| {
+            fail_in_outage(endpoint.kind, answer.head().status)?;
+            Ok(answer)
+        });
+        connector.note(&asked);
+        asked
     })
 }
 
 impl Answered for Answer {
     fn status(&self) -> u16 {
-        self.head.status.as_u16()
+        self.head().status.as_u16()
     }
 
     fn told(&self) -> Told<'_> {
-        self.head.told()
+        self.head().told()
     }
 }
 
@@ -167,24 +183,17 @@ impl Reply {
     /// Returns the status that the client gets.
     fn status(&self, verdict: Verdict) -> u16 {
         match (self, verdict) {
-            (Reply::Sentrys(answer), _) => answer.head.status.as_u16(),
+            (Reply::Sentrys(answer), _) => answer.head().status.as_u16(),
             (Reply::Own(_), Verdict::Spooled) => 200,
             (Reply::Own(_), _) => 503,
         }
     }
 
     /// Gives it to the client; returns whether the connection can go on.
-    async fn give(
-        self,
-        worker: &Worker,
-        client: &Client,
-        line: &mut Line,
-        upstream: &Upstream,
-        closes: bool,
-    ) -> bool {
+    async fn give(self, worker: &Worker, client: &Client, line: &mut Line, then: Then<'_>) -> bool {
         match self {
             Reply::Own(text) => line.write(&text).await.is_ok(),
-            Reply::Sentrys(answer) => pass(worker, client, line, &upstream.links, answer, closes)
+            Reply::Sentrys(answer) => pass(worker, client, line, answer, then)
                 .await
                 .unwrap_or(false),
         }
@@ -196,13 +205,13 @@ async fn pass(
     worker: &Worker,
     client: &Client,
     line: &mut Line,
-    links: &Links,
     mut answer: Answer,
-    closes: bool,
+    then: Then<'_>,
 ) -> io::Result<bool> {
     let stall = worker.settings().config().upstream.response_timeout;
     let ends = answer.ends_by_close();
-    let rest = start(worker, line, &mut answer, closes || ends)?;
+    let mut idle_since = then.answered_at;
+    let rest = start(worker, line, &mut answer, then.closes || ends)?;
     if !rest.is_empty() {
         line.write(&rest).await?;
     }
@@ -214,8 +223,9 @@ async fn pass(
         let mut piece = Vec::new();
         answer.take_body(0, &mut piece)?;
         line.write(&piece).await?;
+        idle_since = Instant::now();
     }
-    links.put(answer, Instant::now());
+    then.links.put(answer, idle_since);
     Ok(!ends)
 }
 
@@ -223,12 +233,12 @@ async fn pass(
 fn start(worker: &Worker, line: &Line, answer: &mut Answer, closes: bool) -> io::Result<Vec<u8>> {
     let mut out = worker.scratch.output.borrow_mut();
     out.clear();
-    out.extend_from_slice(&answer.link.head);
+    out.extend_from_slice(&answer.head().text);
     if closes {
         out.extend_from_slice(b"connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    answer.take_body(answer.head.length, &mut out)?;
+    answer.take_body(answer.head().length, &mut out)?;
     let written = line.try_write(&out)?;
     Ok(out[written..].to_vec())
 }
@@ -239,13 +249,11 @@ fn hand_over(worker: &Worker, client: &Client, mut request: Request, verdict: Ve
     if !kind.carries_events() {
         return;
     }
-    let (body, codings) = (request.data(), request.codings());
-    if kind == EndpointKind::Envelope && !may_alert(worker, &request, codings, &body) {
-        drop(body);
+    let codings = request.codings();
+    if kind == EndpointKind::Envelope && !may_alert(worker, &request, codings) {
         worker.scratch.spare.put(request.bytes);
         return;
     }
-    drop(body);
     request.bytes = worker.scratch.spare.lend(request.bytes);
     let limit = request.settings.config().tee.max_body;
     let copy = worker.tap.copy_whole(request.data(), limit);
@@ -264,12 +272,13 @@ fn hand_over(worker: &Worker, client: &Client, mut request: Request, verdict: Ve
 }
 
 /// Looks whether an envelope holds anything that may alert: most hold transactions and sessions, which nobody needs a copy of.
-fn may_alert(worker: &Worker, request: &Request, codings: Codings, body: &[u8]) -> bool {
+fn may_alert(worker: &Worker, request: &Request, codings: Codings) -> bool {
     if !worker.flood.is_look_due() {
         return true;
     }
     let wants = request.settings.config().tee.wants;
-    let may_alert = worker.scanner.borrow_mut().may_alert(codings, body, wants);
+    let mut scanner = worker.scanner.borrow_mut();
+    let may_alert = scanner.may_alert(codings, &request.bare(), wants);
     worker.flood.note(may_alert);
     may_alert
 }

@@ -62,24 +62,28 @@ impl Kept<'_> {
     pub(crate) fn write(&self, lines: &[u8], out: &mut Vec<u8>) -> Option<Seen> {
         let (mut seen, mut asked_host) = (Seen::default(), None);
         let mut claimed = Claimed::default();
+        let (mut at, mut unwritten) = (0, 0);
         for line in each_line(lines) {
             let (name, value) = split_field(line)?;
-            match Meaning::of(name) {
+            let meaning = Meaning::of(name);
+            let next = at + line.len() + b"\r\n".len();
+            // Most lines go on as they came, and are written together.
+            if !meaning.goes_on_as_it_came() {
+                out.extend_from_slice(&lines[unwritten..at]);
+                unwritten = next;
+            }
+            match meaning {
                 Meaning::Other
                 | Meaning::ContentLength
                 | Meaning::RateLimits
-                | Meaning::RetryAfter => push_line(out, line),
-                Meaning::TransferEncoding => {
-                    seen.is_chunked = true;
-                    push_line(out, line);
-                }
+                | Meaning::RetryAfter => {}
+                Meaning::TransferEncoding => seen.is_chunked = true,
                 Meaning::ContentEncoding => {
-                    let start = out.len() + name.len() + 1;
+                    let start = out.len() + at - unwritten + name.len() + 1;
                     seen.coding = match seen.coding {
                         Coding::None => Coding::Field(start..start + line.len() - name.len() - 1),
                         Coding::Field(_) | Coding::Several => Coding::Several,
                     };
-                    push_line(out, line);
                 }
                 Meaning::Host => {
                     asked_host = Some(value);
@@ -94,7 +98,9 @@ impl Kept<'_> {
                 Meaning::ForwardedProto => claimed.protocol |= self.pass_claim(line, out),
                 Meaning::ForwardedHost => claimed.host |= self.pass_claim(line, out),
             }
+            at = next;
         }
+        out.extend_from_slice(&lines[unwritten..at]);
         self.add(asked_host?, claimed, out);
         out.extend_from_slice(b"\r\n");
         Some(seen)
@@ -178,6 +184,25 @@ impl Meaning {
             _ => None,
         };
         meaning.unwrap_or(Meaning::Other)
+    }
+
+    /// Returns whether a request to Sentry has the field as the client wrote it.
+    fn goes_on_as_it_came(self) -> bool {
+        match self {
+            Meaning::Other
+            | Meaning::ContentEncoding
+            | Meaning::ContentLength
+            | Meaning::TransferEncoding
+            | Meaning::RateLimits
+            | Meaning::RetryAfter => true,
+            Meaning::Host
+            | Meaning::Connection
+            | Meaning::Expect
+            | Meaning::HopByHop
+            | Meaning::ForwardedFor
+            | Meaning::ForwardedProto
+            | Meaning::ForwardedHost => false,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Line {
 #[derive(Debug)]
 pub(crate) enum Next {
     /// A plain request.
-    Request(Box<Request>),
+    Request(Request),
     /// Something else; it has been read and not been touched.
     Other,
     /// Nothing more.
@@ -147,7 +147,7 @@ impl Line {
                 match Request::read(worker, client, &read[..end], head) {
                     Some(request) => {
                         self.pending.extend_from_slice(&read[end..]);
-                        Some(Next::Request(Box::new(request)))
+                        Some(Next::Request(request))
                     }
                     None => self.keep(read, Some(Next::Other)),
                 }

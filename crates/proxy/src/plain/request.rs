@@ -1,5 +1,6 @@
 //! A plain request: where it ends, and the form in which it goes to Sentry.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -180,11 +181,20 @@ impl Request {
 
     /// Returns the body without the framing of chunks.
     pub(crate) fn data(&self) -> Bytes {
-        let body = self.bytes.slice(self.body..);
-        if self.seen.is_chunked {
-            return chunks::data_of(&body);
+        match self.bare() {
+            Cow::Borrowed(body) => self.bytes.slice_ref(body),
+            Cow::Owned(data) => data.into(),
         }
-        body
+    }
+
+    /// Returns what [`Request::data`] does, for those who only look at it.
+    pub(crate) fn bare(&self) -> Cow<'_, [u8]> {
+        let body = &self.bytes[self.body..];
+        if self.seen.is_chunked {
+            Cow::Owned(chunks::data_of(body))
+        } else {
+            Cow::Borrowed(body)
+        }
     }
 
     /// Returns the target as Sentry gets it.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::answer::{Framing, Head};
 use crate::error::Fault;
@@ -31,19 +31,18 @@ pub(crate) struct Link {
     stream: Stream,
     /// What was read and not yet passed on.
     pub(crate) read: Vec<u8>,
-    /// The answer's head as the client gets it, but for the empty line.
-    pub(crate) head: Vec<u8>,
+    /// The head of the last answer.
+    pub(crate) head: Head,
     /// Bytes of the request that have been written.
     written: usize,
     is_flushed: bool,
     is_reused: bool,
 }
 
-/// An answer of which the head is there.
+/// An answer of which the head is there. Small, because it passes through many hands.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) link: Box<Link>,
-    pub(crate) head: Head,
+    link: Box<Link>,
     /// Whether the connection can carry another request after this one.
     can_go_on: bool,
 }
@@ -67,13 +66,9 @@ impl Links {
             };
             let asked = poll_fn(|context| link.poll_ask(context, request)).await;
             match asked {
-                Ok(head) => {
-                    let can_go_on = link.written == request.len() && !head.closes;
-                    return Ok(Answer {
-                        link,
-                        head,
-                        can_go_on,
-                    });
+                Ok(()) => {
+                    let can_go_on = link.written == request.len() && !link.head.closes;
+                    return Ok(Answer { link, can_go_on });
                 }
                 Err(_) if link.is_reused && link.written == 0 => {}
                 Err(error) if link.written == 0 => return Err(Fault::NotSent(error.into())),
@@ -90,21 +85,20 @@ impl Links {
                 idle.clear();
                 return None;
             }
-            if link.is_silent() {
+            if link.stream.is_silent() {
                 return Some(link);
             }
         }
         None
     }
 
-    /// Keeps a connection for the next request if it can carry one.
+    /// Keeps a connection, idle since `now`, for the next request if it can carry one.
     pub(crate) fn put(&self, answer: Answer, now: Instant) {
         let Answer {
             mut link,
-            head,
             can_go_on,
         } = answer;
-        let is_clean = can_go_on && head.framing.is_done() && link.read.is_empty();
+        let is_clean = can_go_on && link.head.framing.is_done() && link.read.is_empty();
         let mut idle = self.idle.borrow_mut();
         if idle
             .first()
@@ -116,7 +110,7 @@ impl Links {
             return;
         }
         link.read.shrink_to(READ);
-        link.head.shrink_to(READ);
+        link.head.text.shrink_to(READ);
         (link.written, link.is_flushed, link.is_reused) = (0, false, true);
         idle.push(Idle { link, since: now });
     }
@@ -127,24 +121,15 @@ impl Link {
         Link {
             stream,
             read: Vec::new(),
-            head: Vec::new(),
+            head: Head::default(),
             written: 0,
             is_flushed: false,
             is_reused: false,
         }
     }
 
-    /// Returns whether Sentry has said nothing since its last answer, not even good-bye.
-    fn is_silent(&mut self) -> bool {
-        let mut byte = [0];
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        Pin::new(&mut self.stream)
-            .poll_read(&mut context, &mut ReadBuf::new(&mut byte))
-            .is_pending()
-    }
-
     /// Writes the request and reads the answer's head, which may come before all is written.
-    fn poll_ask(&mut self, context: &mut Context<'_>, request: &[u8]) -> Poll<io::Result<Head>> {
+    fn poll_ask(&mut self, context: &mut Context<'_>, request: &[u8]) -> Poll<io::Result<()>> {
         if let Poll::Ready(Err(error)) = self.poll_write(context, request) {
             return Poll::Ready(Err(error));
         }
@@ -152,9 +137,9 @@ impl Link {
             if ready!(self.poll_fill(context))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
-            match Head::read(&mut self.read, &mut self.head) {
-                Ok(Some(head)) => return Poll::Ready(Ok(head)),
-                Ok(None) => {}
+            match self.head.read(&mut self.read) {
+                Ok(true) => return Poll::Ready(Ok(())),
+                Ok(false) => {}
                 Err(error) => {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
                 }
@@ -186,19 +171,23 @@ impl Link {
 }
 
 impl Answer {
-    /// Moves as much of the body as is there from the link to `out`, with its framing.
+    pub(crate) fn head(&self) -> &Head {
+        &self.link.head
+    }
+
+    /// Moves as much of the body as is there from the link to `out`, with its framing; `from` is where it begins.
     ///
     /// # Errors
     /// When the framing is broken; what has been moved so far cannot be completed.
     pub(crate) fn take_body(&mut self, from: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        let body = &self.link.read[from..];
-        let followed = self
-            .head
+        let Link { read, head, .. } = &mut *self.link;
+        let followed = head
             .framing
-            .follow(body)
+            .follow(&read[from..])
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        out.extend_from_slice(&body[..followed]);
-        self.link.read.drain(..from + followed);
+        let end = from + followed;
+        out.extend_from_slice(&read[from..end]);
+        read.drain(..end);
         Ok(())
     }
 
@@ -207,11 +196,11 @@ impl Answer {
     /// # Errors
     /// When the connection breaks, or ends where the body does not.
     pub(crate) async fn read_more(&mut self) -> io::Result<bool> {
-        if self.head.framing.is_done() {
+        if self.link.head.framing.is_done() {
             return Ok(false);
         }
         match poll_fn(|context| self.link.poll_fill(context)).await? {
-            0 if matches!(self.head.framing, Framing::Close) => Ok(false),
+            0 if matches!(self.link.head.framing, Framing::Close) => Ok(false),
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(true),
         }
@@ -219,12 +208,12 @@ impl Answer {
 
     /// Returns whether only the end of the connection ends the body: then the client's has to end too.
     pub(crate) fn ends_by_close(&self) -> bool {
-        matches!(self.head.framing, Framing::Close)
+        matches!(self.link.head.framing, Framing::Close)
     }
 
     /// Returns whether the whole body has been taken.
     pub(crate) fn is_whole(&self) -> bool {
-        self.head.framing.is_done()
+        self.link.head.framing.is_done()
     }
 }
 

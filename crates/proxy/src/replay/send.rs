@@ -85,9 +85,9 @@ async fn send_plain(upstream: &Upstream, head: &spool::Head, body: &[u8]) -> Res
         .links
         .send(upstream.connector(), &text, now)
         .await?;
-    let told = answer.head.told();
+    let told = answer.head().told();
     Ok(Heard {
-        status: answer.head.status.as_u16(),
+        status: answer.head().status.as_u16(),
         limits: told.limits.map(str::to_owned),
         retry_after: told.retry_after.map(str::to_owned),
         rest: Some(answer),
@@ -96,7 +96,7 @@ async fn send_plain(upstream: &Upstream, head: &spool::Head, body: &[u8]) -> Res
 
 async fn discard(answer: &mut Answer) -> std::io::Result<()> {
     let mut unread = Vec::new();
-    answer.take_body(answer.head.length, &mut unread)?;
+    answer.take_body(answer.head().length, &mut unread)?;
     while !answer.is_whole() && unread.len() < LONG_ANSWER {
         if !answer.read_more().await? {
             break;

@@ -2,7 +2,6 @@
 //!
 //! Source: RFC 9112 §7.1.
 
-use bytes::Bytes;
 use memchr::memchr;
 
 /// How far a chunked body has come.
@@ -114,7 +113,7 @@ impl Chunks {
 }
 
 /// Returns the data of a body that has been followed to its end.
-pub(crate) fn data_of(body: &[u8]) -> Bytes {
+pub(crate) fn data_of(body: &[u8]) -> Vec<u8> {
     let mut data = Vec::with_capacity(body.len());
     let mut rest = body;
     while let Some(end) = memchr(b'\n', rest) {
@@ -129,7 +128,7 @@ pub(crate) fn data_of(body: &[u8]) -> Bytes {
         data.extend_from_slice(chunk);
         rest = rest.get(end + 1 + chunk.len() + 2..).unwrap_or_default();
     }
-    data.into()
+    data
 }
 
 fn is_text(byte: u8) -> bool {
@@ -170,8 +169,8 @@ mod tests {
     fn returns_the_data_without_its_framing() {
         let body = b"3;a=\"b\"\r\nabc\r\n00A\r\n01234\r\n789\r\n0\r\nX-Trailer: 1\r\n\r\n";
 
-        assert_eq!(data_of(body), "abc01234\r\n789");
-        assert_eq!(data_of(b"0\r\n\r\n"), "");
+        assert_eq!(data_of(body), b"abc01234\r\n789");
+        assert_eq!(data_of(b"0\r\n\r\n"), b"");
     }
 
     #[test]

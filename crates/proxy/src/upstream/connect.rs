@@ -89,6 +89,14 @@ impl Connector {
         !self.breaker.is_troubled() || self.breaker.allows(Instant::now())
     }
 
+    /// Notes whether the upstream has answered.
+    pub(crate) fn note<A>(&self, asked: &Result<A, Fault>) {
+        match asked {
+            Ok(_) => self.succeeded(),
+            Err(_) => self.failed(),
+        }
+    }
+
     /// Notes that the upstream has answered.
     pub(crate) fn succeeded(&self) {
         if !self.breaker.is_troubled() {

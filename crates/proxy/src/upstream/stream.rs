@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -106,6 +106,23 @@ impl Stream {
         match self {
             Stream::Plain(_) => None,
             Stream::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
+    /// Returns whether the other side has said nothing that was not read, not even good-bye. If it has, a byte is lost.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        let mut byte = [0];
+        match self {
+            Stream::Plain(socket) => socket
+                .stream
+                .try_read(&mut byte)
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock),
+            Stream::Tls(stream) => {
+                let mut context = Context::from_waker(Waker::noop());
+                Pin::new(stream)
+                    .poll_read(&mut context, &mut ReadBuf::new(&mut byte))
+                    .is_pending()
+            }
         }
     }
 }

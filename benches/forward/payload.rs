@@ -24,6 +24,8 @@ pub(crate) enum Payload {
     Transaction,
     /// 200 B gzip envelope with a session
     Session,
+    /// 200 B gzip envelope with a session, each under a head that never came before
+    Strange,
     /// 300 KB envelope with one error event
     Event300k,
     /// 5 MB envelope with a small error event and an attachment
@@ -34,13 +36,15 @@ pub(crate) enum Payload {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     kind: Kind,
-    /// Events made so far.
+    /// The number of the next request that is like no other.
     made: Cell<u64>,
 }
 
 #[derive(Debug)]
 enum Kind {
     Same(Ready),
+    /// With a number that stands at this place of the head.
+    Numbered(Ready, usize),
     Distinct(Vec<Template>),
 }
 
@@ -82,6 +86,7 @@ impl Payload {
             Self::Issues => Kind::Distinct(templates(MANY_ISSUES, MANY_ISSUES)),
             Self::Transaction => Kind::Same(gzip_request(&envelope(&transaction()))),
             Self::Session => Kind::Same(gzip_request(&envelope(&session()))),
+            Self::Strange => numbered(&envelope(&session())),
             Self::Event300k => Kind::Same(request("", &envelope(&large_event(300 << 10)))),
             Self::Attachment5m => Kind::Same(request("", &with_attachment(5 << 20))),
         };
@@ -97,8 +102,15 @@ impl Prepared {
     pub(crate) fn next<'a>(&'a self, scratch: &'a mut Vec<u8>) -> (&'a [u8], usize) {
         match &self.kind {
             Kind::Same(ready) => (&ready.bytes, ready.body),
+            Kind::Numbered(ready, at) => {
+                scratch.clear();
+                scratch.extend_from_slice(&ready.bytes);
+                let number = event_id(self.number());
+                scratch[*at..at + number.len()].copy_from_slice(&number);
+                (scratch, ready.body)
+            }
             Kind::Distinct(templates) => {
-                let number = self.made.replace(self.made.get() + 1);
+                let number = self.number();
                 let template = &templates[number as usize % templates.len()];
                 template.fill(number, scratch);
                 (scratch, template.ready.body)
@@ -106,10 +118,14 @@ impl Prepared {
         }
     }
 
+    fn number(&self) -> u64 {
+        self.made.replace(self.made.get() + 1)
+    }
+
     /// Returns the bytes of one body.
     pub(crate) fn body_size(&self) -> usize {
         match &self.kind {
-            Kind::Same(ready) => ready.body,
+            Kind::Same(ready) | Kind::Numbered(ready, _) => ready.body,
             Kind::Distinct(templates) => templates[0].ready.body,
         }
     }
@@ -184,16 +200,31 @@ fn gzip_with_stored(stored: &[u8], rest: &[u8]) -> Vec<u8> {
 }
 
 fn gzip_request(body: &[u8]) -> Ready {
+    request(GZIP, &gzip(body))
+}
+
+fn numbered(body: &[u8]) -> Kind {
+    let start = format!("{GZIP}X-Request-Id: ");
+    let number = String::from_utf8_lossy(&event_id(0)).into_owned();
+    let ready = request(&format!("{start}{number}\r\n"), &gzip(body));
+    let found = ready
+        .bytes
+        .windows(number.len())
+        .position(|window| window == number.as_bytes());
+    Kind::Numbered(ready, found.expect("the head holds the number"))
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), LEVEL);
     encoder.write_all(body).expect("memory takes every byte");
-    request(GZIP, &encoder.finish().expect("memory takes every byte"))
+    encoder.finish().expect("memory takes every byte")
 }
 
 /// Puts the head that an SDK sends before a body.
-fn request(coding: &str, body: &[u8]) -> Ready {
+fn request(fields: &str, body: &[u8]) -> Ready {
     let mut bytes = format!(
         "POST /api/42/envelope/ HTTP/1.1\r\nHost: sentry.example.com\r\nAccept-Encoding: identity\r\n\
-         Content-Length: {}\r\nContent-Type: application/x-sentry-envelope\r\n{coding}\
+         Content-Length: {}\r\nContent-Type: application/x-sentry-envelope\r\n{fields}\
          User-Agent: sentry.python/2.75.0\r\nX-Sentry-Auth: Sentry sentry_key={PUBLIC_KEY}, sentry_version=7, \
          sentry_client=sentry.python/2.75.0\r\n\r\n",
         body.len()

@@ -9,7 +9,9 @@
 mod answer;
 mod carry;
 mod fields;
+mod heads;
 mod line;
+mod measurer;
 mod request;
 mod spare;
 mod upstream;
@@ -18,6 +20,7 @@ use std::rc::Rc;
 
 use tokio::net::TcpStream;
 
+pub(crate) use self::heads::Heads;
 use self::line::{Line, Next};
 pub(crate) use self::spare::Spare;
 pub(crate) use self::upstream::{Answer, Links};

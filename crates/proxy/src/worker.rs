@@ -16,7 +16,7 @@ use crate::keep::Keeper;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::patrol::{Activity, Patrol};
-use crate::plain::Spare;
+use crate::plain::{Heads, Spare};
 use crate::plan::Plan;
 use crate::tap::Tap;
 use crate::upstream::Upstreams;
@@ -58,6 +58,8 @@ pub(crate) struct Scratch {
 pub(crate) struct Settings {
     pub(crate) plan: Arc<Plan>,
     pub(crate) upstreams: Upstreams,
+    /// Plain heads, and what they lead to under these settings.
+    pub(crate) heads: Heads,
 }
 
 /// A request in flight, until it is dropped.
@@ -88,7 +90,11 @@ struct Seldom {
 impl Settings {
     pub(crate) fn new(plan: Arc<Plan>) -> Rc<Settings> {
         let upstreams = Upstreams::new(&plan.connectors, &plan.config.upstream.routes);
-        Rc::new(Settings { plan, upstreams })
+        Rc::new(Settings {
+            plan,
+            upstreams,
+            heads: Heads::default(),
+        })
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -11,9 +11,13 @@ use super::fields::{Meaning, has_token};
 use crate::limits::Told;
 use crate::screen::chunks::Chunks;
 
-/// The head of an answer; one is filled again and again.
+/// The head of an answer; one is filled again and again, most often with the same.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
+    /// As it came: the same bytes need not be read again.
+    came: Vec<u8>,
+    /// What the framing was before any of the body was followed.
+    framing_at_first: Framing,
     /// As the client gets it, but for the empty line.
     pub(crate) text: Vec<u8>,
     pub(crate) status: StatusCode,
@@ -28,7 +32,7 @@ pub(crate) struct Head {
 }
 
 /// Where an answer's body ends.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Framing {
     /// After so many more bytes.
     Length(u64),
@@ -47,12 +51,21 @@ pub(crate) struct Malformed;
 impl Head {
     /// Becomes the head at the start of `read`, after interim ones; returns whether it is complete.
     pub(crate) fn read(&mut self, read: &mut Vec<u8>) -> Result<bool, Malformed> {
+        if !self.came.is_empty() && read.starts_with(&self.came) {
+            self.framing = self.framing_at_first;
+            return Ok(true);
+        }
+        self.came.clear();
         while self.read_one(read)? {
             match self.status.as_u16() {
                 // What was asked for no longer says Upgrade.
                 101 => return Err(Malformed),
                 100..=199 => drop(read.drain(..self.length)),
-                _ => return Ok(true),
+                _ => {
+                    self.came.extend_from_slice(&read[..self.length]);
+                    self.framing_at_first = self.framing;
+                    return Ok(true);
+                }
             }
         }
         Ok(false)
@@ -110,6 +123,12 @@ impl Head {
                 out.extend_from_slice(b"\r\n");
             }
         }
+    }
+
+    /// Gives room back beyond so many bytes.
+    pub(crate) fn shrink_to(&mut self, room: usize) {
+        self.came.shrink_to(room);
+        self.text.shrink_to(room);
     }
 
     /// Returns what the answer says about rate limits.
@@ -217,3 +236,66 @@ const MAX_FIELDS: usize = 100;
 
 /// Bytes of an answer's head.
 const MAX_HEAD: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: &str =
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Sentry-Rate-Limits: 60::key\r\n\r\n";
+    const CHUNKED: &str =
+        "HTTP/1.1 429 Later\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+
+    /// Reads answers one after the other with one head; returns what it makes of each, body included.
+    fn read_all(head: &mut Head, answers: &[&str]) -> Vec<String> {
+        let one = |answer: &&str| {
+            let mut read = answer.as_bytes().to_vec();
+            assert_eq!(head.read(&mut read), Ok(true));
+            let followed = head.framing.follow(&read[head.length..]).unwrap();
+            let text = String::from_utf8_lossy(&head.text);
+            let told = (head.told().limits, head.told().is_refusal);
+            format!(
+                "{text} {} {} {told:?} {followed} {}",
+                head.status,
+                head.closes,
+                head.framing.is_done()
+            )
+        };
+        answers.iter().map(one).collect()
+    }
+
+    #[test]
+    fn the_same_head_is_read_alike_whatever_came_before() {
+        let answers = [
+            format!("{LENGTH}{{}}"),
+            format!("{LENGTH}[]rest"),
+            format!("{CHUNKED}1\r\na\r\n0\r\n\r\n"),
+            format!("{CHUNKED}1\r\nb"),
+            format!("{LENGTH}{{"),
+            LENGTH.replace("60::key", "61::key") + "{}",
+            format!("HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n{LENGTH}{{}}"),
+        ];
+        for first in &answers {
+            for second in &answers {
+                let both = read_all(&mut Head::default(), &[first, second, second]);
+                let alone = read_all(&mut Head::default(), &[second]);
+                assert_eq!(
+                    (&both[1], &both[2]),
+                    (&alone[0], &alone[0]),
+                    "{first:?} {second:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_interim_head_leaves_nothing_in_the_one_that_follows() {
+        let (mut head, interim) = (Head::default(), "HTTP/1.1 100 Continue\r\n\r\n");
+        let expected = read_all(&mut head, &[LENGTH]);
+        let mut read = interim.as_bytes().to_vec();
+
+        assert_eq!((head.read(&mut read), read.len()), (Ok(false), 0));
+
+        assert_eq!(read_all(&mut head, &[LENGTH]), expected);
+    }
+}

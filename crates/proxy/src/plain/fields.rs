@@ -13,8 +13,15 @@ use crate::headers::Forwarded;
 pub(crate) struct Kept<'a> {
     pub(crate) forwarded: &'a Forwarded,
     pub(crate) client_ip: ClientIp,
-    /// Sentry's `Host`.
-    pub(crate) host: &'a HeaderValue,
+}
+
+/// What there is to know of fields that were copied.
+#[derive(Debug, Clone)]
+pub(crate) struct Passed {
+    pub(crate) seen: Seen,
+    /// Where the `Host` stands that the client asked for.
+    pub(crate) asked_host: Range<usize>,
+    pub(crate) claimed: Claimed,
 }
 
 /// What was seen in a request's fields while they were copied.
@@ -56,10 +63,15 @@ pub(crate) enum Meaning {
 }
 
 impl Kept<'_> {
-    /// Writes the fields of the request to Sentry and the empty line; `None` when they need more than copying.
+    /// Writes the client's fields as Sentry gets them, with Sentry's `host`; `None` when they need more than copying.
     ///
     /// `lines` are checked: each ends in CRLF and has a name and a colon.
-    pub(crate) fn write(&self, lines: &[u8], out: &mut Vec<u8>) -> Option<Seen> {
+    pub(crate) fn pass(
+        &self,
+        lines: &[u8],
+        host: &HeaderValue,
+        out: &mut Vec<u8>,
+    ) -> Option<Passed> {
         let (mut seen, mut asked_host) = (Seen::default(), None);
         let mut claimed = Claimed::default();
         let (mut at, mut unwritten) = (0, 0);
@@ -86,9 +98,10 @@ impl Kept<'_> {
                     };
                 }
                 Meaning::Host => {
-                    asked_host = Some(value);
+                    let end = at + line.trim_ascii_end().len();
+                    asked_host = Some(end - value.len()..end);
                     out.extend_from_slice(name);
-                    push_value(out, self.host.as_bytes());
+                    push_value(out, host.as_bytes());
                 }
                 Meaning::Connection => seen.closes |= has_token(value, b"close"),
                 Meaning::Expect | Meaning::HopByHop => {}
@@ -101,9 +114,19 @@ impl Kept<'_> {
             at = next;
         }
         out.extend_from_slice(&lines[unwritten..at]);
-        self.add(asked_host?, claimed, out);
+        Some(Passed {
+            seen,
+            asked_host: asked_host?,
+            claimed,
+        })
+    }
+
+    /// Writes the fields that we add, unless the client's own stand, and the empty line.
+    pub(crate) fn finish(&self, asked_host: &[u8], claimed: Claimed, out: &mut Vec<u8>) {
+        if self.client_ip != ClientIp::Keep {
+            self.add(asked_host, claimed, out);
+        }
         out.extend_from_slice(b"\r\n");
-        Some(seen)
     }
 
     /// Handles the list of addresses that the client claims; returns whether it stands.
@@ -127,9 +150,6 @@ impl Kept<'_> {
     }
 
     fn add(&self, asked_host: &[u8], claimed: Claimed, out: &mut Vec<u8>) {
-        if self.client_ip == ClientIp::Keep {
-            return;
-        }
         let fields = [
             (
                 claimed.address,
@@ -152,8 +172,8 @@ impl Kept<'_> {
 
 /// Which claims of the client stand.
 #[derive(Debug, Clone, Copy, Default)]
-struct Claimed {
-    address: bool,
+pub(crate) struct Claimed {
+    pub(crate) address: bool,
     protocol: bool,
     host: bool,
 }

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::request::{Measured, Measurer, Request};
+use super::measurer::{Measured, Measurer};
+use super::request::Request;
 use crate::connection::Client;
 use crate::patrol::{Activity, Order, Waiting};
 use crate::worker::Worker;
@@ -27,6 +28,10 @@ pub(crate) struct Line {
 
 /// What comes next on a connection.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a request is nearly always what comes"
+)]
 pub(crate) enum Next {
     /// A plain request.
     Request(Request),
@@ -139,8 +144,9 @@ impl Line {
         read: &[u8],
         known: usize,
     ) -> Option<Next> {
-        let limits = worker.settings().config().limits;
-        match self.measurer.measure(read, known, limits.max_head) {
+        let settings = worker.settings();
+        let (heads, max_head) = (&settings.heads, settings.config().limits.max_head);
+        match self.measurer.measure(read, known, heads, max_head) {
             Measured::Whole { head, end } => {
                 self.activity.head_passed();
                 self.measurer = Measurer::default();

@@ -1,6 +1,7 @@
-//! A plain request: where it ends, and the form in which it goes to Sentry.
+//! A plain request in the form in which it goes to Sentry.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,12 +10,11 @@ use event::{Auth, Codings, Endpoint, PublicKey};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
-use super::fields::{self, Coding, Kept, Seen};
+use super::fields::{self, Coding, Kept, Passed, Seen};
 use crate::connection::Client;
 use crate::memory::Held;
 use crate::route::{self, Asked, EndpointLabel, Found};
-use crate::screen::chunks::{self, Chunks};
-use crate::screen::head::{self, Follows};
+use crate::screen::{chunks, head};
 use crate::worker::{Settings, Worker};
 
 /// A request that is all there.
@@ -29,92 +29,66 @@ pub(crate) struct Request {
     /// Where the body begins.
     pub(crate) body: usize,
     /// Where the target stands in the head.
-    pub(crate) target: std::ops::Range<usize>,
+    pub(crate) target: Range<usize>,
     pub(crate) seen: Seen,
     pub(crate) started: Instant,
     /// The request's share of the thread's memory.
     _held: Held,
 }
 
-/// Follows a request to its end.
-#[derive(Debug, Default)]
-pub(crate) struct Measurer {
-    known: Option<Known>,
+/// What a plain head leads to.
+#[derive(Debug, Clone)]
+pub(crate) struct Plain {
+    endpoint: Endpoint,
+    method: Method,
+    /// Where the target stands in the head as Sentry gets it.
+    target: Range<usize>,
+    /// Where `asked_host` stands is told for the head as it came.
+    passed: Passed,
 }
 
-#[derive(Debug)]
-struct Known {
-    head: usize,
-    rest: Rest,
-}
-
-#[derive(Debug)]
-enum Rest {
-    /// Where the request ends.
-    Length(usize),
-    /// A chunked body, and how far it has been followed.
-    Chunks(Chunks, usize),
-}
-
-/// How much of a request is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Measured {
-    /// All of it: the lengths of its head and of the whole.
-    Whole { head: usize, end: usize },
-    /// Its head, and not all of its body.
-    Incomplete { is_first: bool },
-    /// What is there is not a plain request.
-    Other,
-}
-
-impl Measurer {
-    /// Looks at all that has been read of a request, of which `known` bytes have been looked at before.
-    ///
-    /// A head that does not come at once is not plain: whoever sends it in pieces pays for more patient code.
-    pub(crate) fn measure(&mut self, read: &[u8], known: usize, max_head: usize) -> Measured {
-        let is_first = known == 0;
-        if is_first {
-            self.known = Known::of(read, max_head);
-        }
-        let Some(Known { head, rest }) = &mut self.known else {
-            return Measured::Other;
+impl Plain {
+    /// Finds out what a head leads to, and writes it as Sentry gets it, but for what every request gets added at the end;
+    /// `None` when it is not plain after all.
+    fn read(settings: &Settings, client: &Client, head: &[u8], out: &mut Vec<u8>) -> Option<Plain> {
+        let (line, lines) = fields::split_line(head)?;
+        let (method, target) = read_request_line(line)?;
+        let asked = Asked {
+            method: &method,
+            target,
+            headers: &listed_headers(settings, lines),
         };
-        let end = match rest {
-            Rest::Length(end) => Some(*end).filter(|end| *end <= read.len()),
-            Rest::Chunks(chunks, followed) => match chunks.advance(&read[*followed..]) {
-                // What is about one connection only would go on with the rest.
-                Ok(_) if chunks.has_extras() => return Measured::Other,
-                Ok(more) => {
-                    *followed += more;
-                    Some(*followed).filter(|_| chunks.is_done())
-                }
-                Err(_) => return Measured::Other,
-            },
+        let Ok(Found::Known(route)) = route::find(settings, &asked) else {
+            return None;
         };
-        match end {
-            Some(end) if end - *head <= MAX_BODY => Measured::Whole { head: *head, end },
-            None if read.len() - *head <= MAX_BODY => Measured::Incomplete { is_first },
-            Some(_) | None => Measured::Other,
-        }
-    }
-}
-
-impl Known {
-    fn of(read: &[u8], max_head: usize) -> Option<Known> {
-        let (head, checked) = head::check_start(read).ok()??;
-        if head > max_head || checked.expects_continue {
+        let upstream = settings.upstreams.of(route.endpoint.project);
+        if !upstream.connector().speaks_http1_only() {
             return None;
         }
-        let rest = match checked.follows {
-            Follows::Length(length) => {
-                let length = usize::try_from(length)
-                    .ok()
-                    .filter(|length| *length <= MAX_BODY)?;
-                Rest::Length(head + length)
-            }
-            Follows::Chunks => Rest::Chunks(Chunks::new(), head),
-        };
-        Some(Known { head, rest })
+        out.extend_from_slice(method.as_str().as_bytes());
+        out.push(b' ');
+        let start = out.len();
+        out.extend_from_slice(route.target.as_deref().unwrap_or(target).as_bytes());
+        let target = start..out.len();
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        let mut passed = kept(settings, client).pass(lines, upstream.host(), out)?;
+        let before = head.len() - lines.len();
+        passed.asked_host = before + passed.asked_host.start..before + passed.asked_host.end;
+        Some(Plain {
+            endpoint: route.endpoint,
+            method,
+            target,
+            passed,
+        })
+    }
+
+    /// Returns whether Sentry's head tells who sent it: then it is no other client's.
+    pub(crate) fn names_clients(&self) -> bool {
+        self.passed.claimed.address
+    }
+
+    pub(crate) fn is_chunked(&self) -> bool {
+        self.passed.seen.is_chunked
     }
 }
 
@@ -128,16 +102,6 @@ impl Request {
     ) -> Option<Request> {
         let settings = worker.settings();
         let (head, body) = bytes.split_at(head);
-        let (line, lines) = fields::split_line(head)?;
-        let (method, target) = read_request_line(line)?;
-        let asked = Asked {
-            method: &method,
-            target,
-            headers: &listed_headers(&settings, lines),
-        };
-        let Ok(Found::Known(route)) = route::find(&settings, &asked) else {
-            return None;
-        };
         let forward = &settings.config().forward;
         let is_small = body.len() <= forward.buffer && body.len() as u64 <= forward.max_body;
         let mut held = worker.memory.hold();
@@ -145,34 +109,27 @@ impl Request {
             return None;
         }
 
-        let upstream = settings.upstreams.of(route.endpoint.project);
-        if !upstream.connector().speaks_http1_only() {
-            return None;
-        }
-        let room = bytes.len() + ADDED + upstream.host().len();
-        let mut out = worker.scratch.spare.take(room);
-        out.extend_from_slice(method.as_str().as_bytes());
-        out.push(b' ');
-        let start = out.len();
-        out.extend_from_slice(route.target.as_deref().unwrap_or(target).as_bytes());
-        let target = start..out.len();
-        out.extend_from_slice(b" HTTP/1.1\r\n");
-        let kept = Kept {
-            forwarded: &client.forwarded,
-            client_ip: forward.client_ip,
-            host: upstream.host(),
+        let mut out = worker.scratch.spare.take(bytes.len() + ADDED);
+        let plain = match settings.heads.find(head) {
+            Some(familiar) => familiar.write(head, &mut out),
+            None => {
+                let plain = Plain::read(&settings, client, head, &mut out)?;
+                settings.heads.remember(head, &out, &plain);
+                plain
+            }
         };
-        let seen = kept.write(lines, &mut out)?;
+        let passed = plain.passed;
+        kept(&settings, client).finish(&head[passed.asked_host], passed.claimed, &mut out);
         let body_start = out.len();
         out.extend_from_slice(body);
         Some(Request {
-            endpoint: route.endpoint,
-            label: EndpointLabel::of(route.endpoint.kind),
-            method,
+            endpoint: plain.endpoint,
+            label: EndpointLabel::of(plain.endpoint.kind),
+            method: plain.method,
             bytes: out.into(),
             body: body_start,
-            target,
-            seen,
+            target: plain.target,
+            seen: passed.seen,
             started: Instant::now(),
             settings,
             _held: held,
@@ -233,6 +190,13 @@ impl Request {
     }
 }
 
+fn kept<'a>(settings: &Settings, client: &'a Client) -> Kept<'a> {
+    Kept {
+        forwarded: &client.forwarded,
+        client_ip: settings.config().forward.client_ip,
+    }
+}
+
 /// Reads method and target of a plain request. The checks of every head have passed: there are three words.
 fn read_request_line(line: &[u8]) -> Option<(Method, &str)> {
     let mut words = line.split(|byte| *byte == b' ');
@@ -259,94 +223,5 @@ fn listed_headers(settings: &Settings, lines: &[u8]) -> HeaderMap {
 /// Which bytes RFC 3986 lets stand in a path and a query; a target with others is left to a parser of more patience.
 static PLAIN: [bool; 256] = head::letters_digits_and(b"-._~!$&'()*+,;=:@/?%");
 
-/// Bytes of the largest plain body, with its framing if it is chunked.
-const MAX_BODY: usize = 64 << 10;
-
 /// Bytes that are added to a head, more or less.
-const ADDED: usize = 128;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEAD: &str = "POST /api/1/store/ HTTP/1.1\r\nHost: a\r\n";
-
-    fn measure(steps: &[&str]) -> Vec<Measured> {
-        let (mut measurer, mut read) = (Measurer::default(), String::new());
-        let one = |step: &&str| {
-            let known = read.len();
-            read.push_str(step);
-            measurer.measure(read.as_bytes(), known, 1000)
-        };
-        steps.iter().map(one).collect()
-    }
-
-    #[test]
-    fn finds_the_end_of_a_request_however_its_body_is_cut() {
-        let with_length = format!("{HEAD}Content-Length: 3\r\n\r\n");
-        let head = with_length.len();
-        let whole = Measured::Whole {
-            head,
-            end: head + 3,
-        };
-        let (first, later) = (
-            Measured::Incomplete { is_first: true },
-            Measured::Incomplete { is_first: false },
-        );
-        assert_eq!(
-            measure(&[&with_length, "a", "bcPOST"]),
-            [first, later, whole]
-        );
-        assert_eq!(measure(&[&(with_length + "abc")]), [whole]);
-
-        let chunked = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n");
-        let head = chunked.len();
-        let whole = Measured::Whole {
-            head,
-            end: head + 13,
-        };
-        assert_eq!(
-            measure(&[&chunked, "3\r\na", "bc\r\n0\r\n\r\nPOST"]),
-            [first, later, whole]
-        );
-    }
-
-    #[test]
-    fn leaves_to_others_what_is_not_plain() {
-        let long = format!("{HEAD}X: {}\r\n\r\n", "y".repeat(1000));
-        let large = format!("{HEAD}Content-Length: {}\r\n\r\n", MAX_BODY + 1);
-        let cases = [
-            "POST /api/1/store/ HTTP/1.1\r\nHost: a",
-            "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "POST / HTTP/1.1\nHost: a\n\n",
-            "POST / HTTP/1.1\r\n\r\n",
-            &format!("{HEAD}Transfer-Encoding: chunked\r\n\r\nx\r\n"),
-            &format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n0;a\r\n\r\n"),
-            &format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n"),
-            &format!("{HEAD}Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc"),
-            &long,
-            &large,
-        ];
-
-        for case in cases {
-            assert_eq!(measure(&[case]), [Measured::Other], "{case:?}");
-        }
-    }
-
-    #[test]
-    fn a_chunked_body_may_not_grow_beyond_the_limit() {
-        let head = format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n");
-        let chunk = format!("1000\r\n{}\r\n", "a".repeat(0x1000));
-
-        let measured = measure(&[&head, &chunk.repeat(15), &chunk, &chunk]);
-
-        let last = measured.last().copied();
-        assert_eq!(
-            (measured[1], last),
-            (
-                Measured::Incomplete { is_first: false },
-                Some(Measured::Other)
-            )
-        );
-    }
-}
+const ADDED: usize = 160;

@@ -110,7 +110,7 @@ impl Links {
             return;
         }
         link.read.shrink_to(READ);
-        link.head.text.shrink_to(READ);
+        link.head.shrink_to(READ);
         (link.written, link.is_flushed, link.is_reused) = (0, false, true);
         idle.push(Idle { link, since: now });
     }

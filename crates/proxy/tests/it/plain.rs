@@ -38,6 +38,56 @@ async fn keeps_the_order_the_repeats_and_the_writing_of_fields() {
 }
 
 #[tokio::test]
+async fn a_head_that_came_before_goes_on_with_its_own_body() {
+    let mut sentry = Sentry::answering(OK).await;
+    let proxy = start(sentry.address);
+    let head = |length: &str| {
+        format!(
+            "POST /api/1/store/ HTTP/1.1\r\nHost: a\r\n{length}\r\nX-Sentry-Auth: Sentry sentry_key=a\r\n\r\n"
+        )
+    };
+    let inner = head("Content-Length: 999");
+    let mut bodies: Vec<_> = ["a", "bb", "", "c", &inner, "dd"].map(str::to_owned).into();
+    bodies.push("e".repeat(inner.len()));
+    let mut client = proxy.connect().await;
+
+    for body in &bodies {
+        // Whole, then in two pieces: what came of a head must last until its body is there.
+        let request = head(&format!("Content-Length: {}", body.len())) + body;
+        client.ask(&request).await;
+        let (start, rest) = request.split_at(request.len() - body.len() / 2);
+        client.send(start).await;
+        tokio::task::yield_now().await;
+        client.ask(rest).await;
+
+        let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        let chunked = if body.is_empty() {
+            "0\r\n\r\n".to_owned()
+        } else {
+            chunked
+        };
+        client
+            .ask(head("Transfer-Encoding: chunked") + &chunked)
+            .await;
+    }
+    let pipelined: Vec<_> = bodies
+        .iter()
+        .map(|body| head(&format!("Content-Length: {}", body.len())) + body)
+        .collect();
+    client.send(pipelined.concat()).await;
+
+    for body in bodies.iter().flat_map(|body| [body; 3]).chain(&bodies) {
+        let request = sentry.request().await;
+        assert_eq!(String::from_utf8_lossy(&request.body), *body);
+        assert_eq!(
+            request.own_headers()[1],
+            ("X-Sentry-Auth", "Sentry sentry_key=a")
+        );
+        assert_eq!(request.header("x-forwarded-for"), Some("127.0.0.1"));
+    }
+}
+
+#[tokio::test]
 async fn passes_on_every_form_of_answer() {
     let large = String::from_utf8(vec![b'x'; 300_000]).unwrap();
     let with_length = format!("HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n{large}");

@@ -18,8 +18,10 @@ use crate::screen::head::{Checked, Follows};
 pub(crate) struct Heads {
     /// Those that came last are in front.
     familiar: RefCell<Vec<Rc<Familiar>>>,
-    /// How many came that could have been familiar and were not.
-    strange: Cell<usize>,
+    /// How many strange ones there were.
+    strange: Cell<u32>,
+    /// How many since the last familiar one.
+    in_a_row: Cell<u32>,
 }
 
 /// A plain head that has come before.
@@ -41,12 +43,26 @@ struct Template {
 }
 
 impl Heads {
-    /// Returns what is known of the head that `bytes` start with.
+    /// Returns what is known of the head that `bytes` start with. Where one strange head follows another, few are looked
+    /// for.
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<Rc<Familiar>> {
+        let in_a_row = self.in_a_row.get();
+        // Once there are many, they stay many.
+        self.in_a_row.set(in_a_row.checked_add(1).unwrap_or(MANY));
+        if in_a_row >= MANY && !in_a_row.is_multiple_of(LOOKED_FOR) {
+            return None;
+        }
         let mut familiar = self.familiar.borrow_mut();
         let place = familiar.iter().position(|known| known.came.fits(bytes))?;
+        self.in_a_row.set(0);
         familiar[..=place].rotate_right(1);
         familiar.first().map(Rc::clone)
+    }
+
+    /// Returns whether it is one of these, and not of those of other settings.
+    pub(crate) fn hold(&self, familiar: &Rc<Familiar>) -> bool {
+        let all = self.familiar.borrow();
+        all.iter().any(|known| Rc::ptr_eq(known, familiar))
     }
 
     /// Remembers what was found about a head that was not familiar: `goes` is how it starts on its way to Sentry.
@@ -58,10 +74,15 @@ impl Heads {
         }
         let strange = self.strange.replace(self.strange.get().wrapping_add(1));
         let mut familiar = self.familiar.borrow_mut();
-        if familiar.len() == MAX_COUNT {
-            if !strange.is_multiple_of(EVERY) {
-                return;
-            }
+        let is_full = familiar.len() == MAX_COUNT;
+        if is_full && !strange.is_multiple_of(REMEMBERED) {
+            return;
+        }
+        // It may not have been looked for.
+        if familiar.iter().any(|known| known.came.fits(came)) {
+            return;
+        }
+        if is_full {
             familiar.pop();
         }
         let new = Familiar {
@@ -142,7 +163,13 @@ fn length_digits(head: &[u8]) -> Option<Range<usize>> {
 const MAX_COUNT: usize = 16;
 
 /// One strange head of so many takes the place of a familiar one.
-const EVERY: usize = 8;
+const REMEMBERED: u32 = 32;
+
+/// After so many strange heads in a row, looking for familiar ones is not worth while.
+const MANY: u32 = 32;
+
+/// Then one of so many is looked for.
+const LOOKED_FOR: u32 = 8;
 
 /// Bytes of the longest head that is remembered.
 const MAX_LENGTH: usize = 2 << 10;
@@ -194,11 +221,12 @@ mod tests {
     /// Reads a whole request; returns all that is found out about it.
     fn read(worker: &Worker, client: &Client, head: &str, body: &str) -> Option<String> {
         let (bytes, settings) = (format!("{head}{body}"), worker.settings());
-        let checked = match settings.heads.find(bytes.as_bytes()) {
+        let familiar = settings.heads.find(bytes.as_bytes());
+        let checked = match &familiar {
             Some(familiar) => familiar.check(bytes.as_bytes()),
             None => check_start(bytes.as_bytes()).unwrap().unwrap(),
         };
-        let read = Request::read(worker, client, bytes.as_bytes(), head.len())?;
+        let read = Request::read(worker, client, bytes.as_bytes(), head.len(), familiar)?;
         let text = String::from_utf8(read.bytes.to_vec()).unwrap();
         let target = &text[read.target.clone()];
         let found = (read.endpoint, read.label, &read.method, &read.seen);
@@ -213,7 +241,11 @@ mod tests {
     }
 
     fn is_familiar(worker: &Worker, head: &str) -> bool {
-        worker.settings().heads.find(head.as_bytes()).is_some()
+        let settings = worker.settings();
+        let familiar = settings.heads.familiar.borrow();
+        familiar
+            .iter()
+            .any(|known| known.came.fits(head.as_bytes()))
     }
 
     #[test]
@@ -276,6 +308,7 @@ mod tests {
                     let expected = read(&strange, &client, &head, body);
                     assert!(expected.is_some(), "{head:?}");
                     assert_eq!(read(&known, &client, &head, body), expected, "{head:?}");
+                    assert!(known.settings().heads.strange.get() <= 1, "{head:?}");
                 }
             }
         }
@@ -301,8 +334,9 @@ mod tests {
                 let mut other = HEAD.as_bytes().to_vec();
                 other[at] = byte;
                 let is_same = other == HEAD.as_bytes() || digits.contains(&at) && byte == b'0';
-                let found = known.settings().heads.find(&other);
-                assert_eq!(found.is_some(), is_same, "{at} {byte}");
+                let heads = &known.settings().heads;
+                heads.in_a_row.set(0);
+                assert_eq!(heads.find(&other).is_some(), is_same, "{at} {byte}");
             }
             assert!(!is_familiar(&known, &HEAD[..at]));
             assert!(!is_familiar(
@@ -333,13 +367,40 @@ mod tests {
         (0..MAX_COUNT).for_each(come);
         assert!((0..MAX_COUNT).all(|number| is_familiar(&known, &head(number))));
         come(3);
-        (100..100 + EVERY * (MAX_COUNT - 1)).for_each(come);
+        let many = REMEMBERED as usize * (MAX_COUNT - 1);
+        (100..100 + many).for_each(come);
 
         assert_eq!(count(&known), MAX_COUNT);
         let old: Vec<_> = (0..MAX_COUNT)
             .filter(|number| is_familiar(&known, &head(*number)))
             .collect();
         assert_eq!(old, [3]);
+    }
+
+    #[test]
+    fn among_strange_heads_few_are_looked_for_until_one_is_familiar() {
+        let known = worker(config(ClientIp::Append));
+        read(&known, &client("192.0.2.7"), HEAD, "").unwrap();
+        let find = |head: &[u8]| known.settings().heads.find(head).is_some();
+        assert!((0..MANY - 1).all(|_| !find(b"strange")));
+        assert!(find(HEAD.as_bytes()));
+
+        (0..1001).for_each(|_| assert!(!find(b"strange")));
+        let found: Vec<_> = (0..100).map(|_| find(HEAD.as_bytes())).collect();
+
+        let first = found.iter().position(|found| *found).unwrap();
+        assert!((1..LOOKED_FOR as usize).contains(&first), "{first}");
+        assert!(found[first..].iter().all(|found| *found));
+    }
+
+    #[test]
+    fn a_head_that_was_not_looked_for_is_remembered_once() {
+        let known = worker(config(ClientIp::Append));
+        (0..MANY).for_each(|_| drop(known.settings().heads.find(b"strange")));
+
+        (0..10).for_each(|_| drop(read(&known, &client("192.0.2.7"), HEAD, "")));
+
+        assert_eq!(count(&known), 1);
     }
 
     #[test]
@@ -361,8 +422,13 @@ mod tests {
         let mut closed = config(ClientIp::Append);
         closed.forward.projects = ["2".parse().unwrap()].into_iter().collect();
 
+        // Found before the reload, asked after it.
+        let before = known.settings().heads.find(HEAD.as_bytes());
+        assert!(before.is_some());
         known.adopt(Plan::new(closed).unwrap());
 
         assert_eq!(read(&known, &client("192.0.2.7"), HEAD, ""), None);
+        let (bytes, client) = (HEAD.as_bytes(), client("192.0.2.7"));
+        assert!(Request::read(&known, &client, bytes, bytes.len(), before).is_none());
     }
 }

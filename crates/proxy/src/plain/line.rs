@@ -149,8 +149,8 @@ impl Line {
         match self.measurer.measure(read, known, heads, max_head) {
             Measured::Whole { head, end } => {
                 self.activity.head_passed();
-                self.measurer = Measurer::default();
-                match Request::read(worker, client, &read[..end], head) {
+                let familiar = std::mem::take(&mut self.measurer).into_familiar();
+                match Request::read(worker, client, &read[..end], head, familiar) {
                     Some(request) => {
                         self.pending.extend_from_slice(&read[end..]);
                         Some(Next::Request(request))

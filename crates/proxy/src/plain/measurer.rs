@@ -1,6 +1,8 @@
 //! Where a plain request ends.
 
-use super::heads::Heads;
+use std::rc::Rc;
+
+use super::heads::{Familiar, Heads};
 use crate::screen::chunks::Chunks;
 use crate::screen::head::{self, Follows};
 
@@ -12,6 +14,7 @@ pub(crate) struct Measurer {
 
 #[derive(Debug)]
 struct Known {
+    familiar: Option<Rc<Familiar>>,
     head: usize,
     rest: Rest,
 }
@@ -50,7 +53,7 @@ impl Measurer {
         if is_first {
             self.known = Known::of(read, heads, max_head);
         }
-        let Some(Known { head, rest }) = &mut self.known else {
+        let Some(Known { head, rest, .. }) = &mut self.known else {
             return Measured::Other;
         };
         let end = match rest {
@@ -73,9 +76,17 @@ impl Measurer {
     }
 }
 
+impl Measurer {
+    /// Returns what was known of the head of the request that has been measured.
+    pub(crate) fn into_familiar(self) -> Option<Rc<Familiar>> {
+        self.known?.familiar
+    }
+}
+
 impl Known {
     fn of(read: &[u8], heads: &Heads, max_head: usize) -> Option<Known> {
-        let (head, checked) = match heads.find(read) {
+        let familiar = heads.find(read);
+        let (head, checked) = match &familiar {
             Some(familiar) => familiar.check(read),
             None => head::check_start(read).ok()??,
         };
@@ -91,7 +102,11 @@ impl Known {
             }
             Follows::Chunks => Rest::Chunks(Chunks::new(), head),
         };
-        Some(Known { head, rest })
+        Some(Known {
+            familiar,
+            head,
+            rest,
+        })
     }
 }
 

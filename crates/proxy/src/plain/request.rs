@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method};
 
 use super::fields::{self, Coding, Kept, Passed, Seen};
+use super::heads::Familiar;
 use crate::connection::Client;
 use crate::memory::Held;
 use crate::route::{self, Asked, EndpointLabel, Found};
@@ -93,12 +94,13 @@ impl Plain {
 }
 
 impl Request {
-    /// Makes a whole request ready for Sentry; `None` when it is not plain after all.
+    /// Makes a whole request ready for Sentry, of whose head something may be known; `None` when it is not plain after all.
     pub(crate) fn read(
         worker: &Worker,
         client: &Client,
         bytes: &[u8],
         head: usize,
+        familiar: Option<Rc<Familiar>>,
     ) -> Option<Request> {
         let settings = worker.settings();
         let (head, body) = bytes.split_at(head);
@@ -110,7 +112,7 @@ impl Request {
         }
 
         let mut out = worker.scratch.spare.take(bytes.len() + ADDED);
-        let plain = match settings.heads.find(head) {
+        let plain = match familiar.filter(|familiar| settings.heads.hold(familiar)) {
             Some(familiar) => familiar.write(head, &mut out),
             None => {
                 let plain = Plain::read(&settings, client, head, &mut out)?;

@@ -258,10 +258,11 @@ impl One {
         let upstream = self.settings.upstreams.of(project);
         let started = Instant::now();
         let asked = timeout(limit, send(outgoing)).await;
-        match asked.unwrap_or(Err(Fault::Timeout)) {
+        let took = started.elapsed();
+        let asked = asked.unwrap_or(Err(Fault::Timeout));
+        upstream.connector().note(&asked);
+        match asked {
             Ok(answer) => {
-                let took = started.elapsed();
-                upstream.connector().succeeded();
                 if let Patience::For(patience) = self.settings.config().forward.patience {
                     upstream.connector().lateness().note(took >= patience);
                 }
@@ -278,7 +279,6 @@ impl One {
             Err(fault) => {
                 let error: &dyn std::error::Error = &fault;
                 tracing::debug!(error, "Sentry did not take a request from the spool");
-                upstream.connector().failed();
                 End::without_answer(Settled::Failed)
             }
         }

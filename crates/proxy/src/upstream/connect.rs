@@ -98,7 +98,7 @@ impl Connector {
     }
 
     /// Notes that the upstream has answered.
-    pub(crate) fn succeeded(&self) {
+    fn succeeded(&self) {
         if !self.breaker.is_troubled() {
             return;
         }

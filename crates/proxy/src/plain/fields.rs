@@ -19,9 +19,20 @@ pub(crate) struct Kept<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Passed {
     pub(crate) seen: Seen,
-    /// Where the `Host` stands that the client asked for.
-    pub(crate) asked_host: Range<usize>,
-    pub(crate) claimed: Claimed,
+    /// Where the digits of `Content-Length` stand, if there are any.
+    pub(crate) length: Option<Moved>,
+    /// Where the `Host` stands that the client asked for, in its lines.
+    asked_host: Range<usize>,
+    claimed: Claimed,
+}
+
+/// The places of a value that went on as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Moved {
+    /// In the client's lines.
+    pub(crate) came: Range<usize>,
+    /// In what was written.
+    pub(crate) goes: Range<usize>,
 }
 
 /// What was seen in a request's fields while they were copied.
@@ -72,34 +83,35 @@ impl Kept<'_> {
         host: &HeaderValue,
         out: &mut Vec<u8>,
     ) -> Option<Passed> {
-        let (mut seen, mut asked_host) = (Seen::default(), None);
-        let mut claimed = Claimed::default();
+        let (mut seen, mut claimed) = (Seen::default(), Claimed::default());
+        let (mut length, mut asked_host) = (None, None);
         let (mut at, mut unwritten) = (0, 0);
         for line in each_line(lines) {
             let (name, value) = split_field(line)?;
             let meaning = Meaning::of(name);
             let next = at + line.len() + b"\r\n".len();
+            let end = at + line.trim_ascii_end().len();
+            let came = end - value.len()..end;
             // Most lines go on as they came, and are written together.
             if !meaning.goes_on_as_it_came() {
                 out.extend_from_slice(&lines[unwritten..at]);
                 unwritten = next;
             }
             match meaning {
-                Meaning::Other
-                | Meaning::ContentLength
-                | Meaning::RateLimits
-                | Meaning::RetryAfter => {}
+                Meaning::Other | Meaning::RateLimits | Meaning::RetryAfter => {}
                 Meaning::TransferEncoding => seen.is_chunked = true,
+                Meaning::ContentLength => {
+                    let goes = moved(&came, unwritten, out.len());
+                    length = Some(Moved { came, goes });
+                }
                 Meaning::ContentEncoding => {
-                    let start = out.len() + at - unwritten + name.len() + 1;
                     seen.coding = match seen.coding {
-                        Coding::None => Coding::Field(start..start + line.len() - name.len() - 1),
+                        Coding::None => Coding::Field(moved(&came, unwritten, out.len())),
                         Coding::Field(_) | Coding::Several => Coding::Several,
                     };
                 }
                 Meaning::Host => {
-                    let end = at + line.trim_ascii_end().len();
-                    asked_host = Some(end - value.len()..end);
+                    asked_host = Some(came);
                     out.extend_from_slice(name);
                     push_value(out, host.as_bytes());
                 }
@@ -116,15 +128,16 @@ impl Kept<'_> {
         out.extend_from_slice(&lines[unwritten..at]);
         Some(Passed {
             seen,
+            length,
             asked_host: asked_host?,
             claimed,
         })
     }
 
-    /// Writes the fields that we add, unless the client's own stand, and the empty line.
-    pub(crate) fn finish(&self, asked_host: &[u8], claimed: Claimed, out: &mut Vec<u8>) {
+    /// Writes the fields that we add to such `lines`, unless the client's own stand, and the empty line.
+    pub(crate) fn finish(&self, lines: &[u8], passed: &Passed, out: &mut Vec<u8>) {
         if self.client_ip != ClientIp::Keep {
-            self.add(asked_host, claimed, out);
+            self.add(&lines[passed.asked_host.clone()], passed.claimed, out);
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -170,10 +183,22 @@ impl Kept<'_> {
     }
 }
 
+impl Passed {
+    /// Returns whether an address stands that the client claims: no other client's request is the same.
+    pub(crate) fn names_client(&self) -> bool {
+        self.claimed.address
+    }
+}
+
+/// Returns where something stands when the text from `start` on is written behind so many bytes.
+fn moved(place: &Range<usize>, start: usize, written: usize) -> Range<usize> {
+    written + place.start - start..written + place.end - start
+}
+
 /// Which claims of the client stand.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Claimed {
-    pub(crate) address: bool,
+struct Claimed {
+    address: bool,
     protocol: bool,
     host: bool,
 }
@@ -266,7 +291,7 @@ pub(crate) fn header_map(lines: &[u8]) -> HeaderMap {
     headers
 }
 
-pub(crate) fn push_line(out: &mut Vec<u8>, line: &[u8]) {
+fn push_line(out: &mut Vec<u8>, line: &[u8]) {
     out.extend_from_slice(line);
     out.extend_from_slice(b"\r\n");
 }

@@ -9,7 +9,6 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::fields::{self, Meaning};
 use super::request::Plain;
 use crate::screen::head::{Checked, Follows};
 
@@ -69,7 +68,7 @@ impl Heads {
     ///
     /// Where there are more different heads than fit in here, most are not worth the memory of one that is.
     pub(crate) fn remember(&self, came: &[u8], goes: &[u8], plain: &Plain) {
-        if came.len() > MAX_LENGTH || plain.names_clients() {
+        if came.len() > MAX_LENGTH || plain.passed.names_client() {
             return;
         }
         let strange = self.strange.replace(self.strange.get().wrapping_add(1));
@@ -85,23 +84,28 @@ impl Heads {
         if is_full {
             familiar.pop();
         }
-        let new = Familiar {
-            came: Template::of(came),
-            goes: Template::of(goes),
-            plain: plain.clone(),
-        };
-        familiar.insert(0, Rc::new(new));
+        familiar.insert(0, Rc::new(Familiar::of(came, goes, plain)));
     }
 }
 
 impl Familiar {
+    fn of(came: &[u8], goes: &[u8], plain: &Plain) -> Familiar {
+        let (lines, length) = (plain.lines, plain.passed.length.as_ref());
+        let in_head = |place: &Range<usize>| lines + place.start..lines + place.end;
+        Familiar {
+            came: Template::of(came, length.map(|length| in_head(&length.came))),
+            goes: Template::of(goes, length.map(|length| length.goes.clone())),
+            plain: plain.clone(),
+        }
+    }
+
     /// Returns the length of the head that `bytes` start with, and what the check of every head would say about it.
     pub(crate) fn check(&self, bytes: &[u8]) -> (usize, Checked) {
         let digits = &bytes[self.came.digits.clone()];
         let length = digits
             .iter()
             .fold(0, |length, digit| length * 10 + u64::from(digit - b'0'));
-        let follows = if self.plain.is_chunked() {
+        let follows = if self.plain.passed.seen.is_chunked {
             Follows::Chunks
         } else {
             Follows::Length(length)
@@ -123,9 +127,9 @@ impl Familiar {
 }
 
 impl Template {
-    fn of(head: &[u8]) -> Template {
+    fn of(head: &[u8], digits: Option<Range<usize>>) -> Template {
         Template {
-            digits: length_digits(head).unwrap_or(head.len()..head.len()),
+            digits: digits.unwrap_or(head.len()..head.len()),
             text: head.into(),
         }
     }
@@ -140,23 +144,6 @@ impl Template {
             && head[end..] == self.text[end..]
             && head[start..end].iter().all(u8::is_ascii_digit)
     }
-}
-
-/// Returns where the digits of `Content-Length` stand in a checked head.
-fn length_digits(head: &[u8]) -> Option<Range<usize>> {
-    let (_, lines) = fields::split_line(head)?;
-    let mut line_start = head.len() - lines.len();
-    for line in fields::each_line(lines) {
-        let (name, _) = fields::split_field(line)?;
-        if Meaning::of(name) == Meaning::ContentLength {
-            let value = &line[name.len() + 1..];
-            let blanks = value.len() - value.trim_ascii_start().len();
-            let start = line_start + name.len() + 1 + blanks;
-            return Some(start..start + value.trim_ascii().len());
-        }
-        line_start += line.len() + b"\r\n".len();
-    }
-    None
 }
 
 /// Heads that a thread remembers: some SDKs, some projects, lengths of three, four and five digits.
@@ -180,6 +167,7 @@ mod tests {
 
     use http::HeaderValue;
 
+    use super::super::measurer::Measurer;
     use super::super::request::Request;
     use super::*;
     use crate::config::{ClientIp, Config};
@@ -188,7 +176,6 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::patrol::Patrol;
     use crate::plan::Plan;
-    use crate::screen::head::check_start;
     use crate::tap;
     use crate::worker::Worker;
 
@@ -221,17 +208,15 @@ mod tests {
     /// Reads a whole request; returns all that is found out about it.
     fn read(worker: &Worker, client: &Client, head: &str, body: &str) -> Option<String> {
         let (bytes, settings) = (format!("{head}{body}"), worker.settings());
-        let familiar = settings.heads.find(bytes.as_bytes());
-        let checked = match &familiar {
-            Some(familiar) => familiar.check(bytes.as_bytes()),
-            None => check_start(bytes.as_bytes()).unwrap().unwrap(),
-        };
-        let read = Request::read(worker, client, bytes.as_bytes(), head.len(), familiar)?;
+        let (bytes, mut measurer) = (bytes.as_bytes(), Measurer::default());
+        let measured = measurer.measure(bytes, 0, &settings.heads, 8 << 10);
+        let familiar = measurer.into_familiar();
+        let read = Request::read(worker, settings, client, bytes, head.len(), familiar)?;
         let text = String::from_utf8(read.bytes.to_vec()).unwrap();
         let target = &text[read.target.clone()];
         let found = (read.endpoint, read.label, &read.method, &read.seen);
         Some(format!(
-            "{checked:?} {found:?} {target} {} {text}",
+            "{measured:?} {found:?} {target} {} {text}",
             read.body
         ))
     }
@@ -428,7 +413,9 @@ mod tests {
         known.adopt(Plan::new(closed).unwrap());
 
         assert_eq!(read(&known, &client("192.0.2.7"), HEAD, ""), None);
-        let (bytes, client) = (HEAD.as_bytes(), client("192.0.2.7"));
-        assert!(Request::read(&known, &client, bytes, bytes.len(), before).is_none());
+        let (bytes, settings) = (HEAD.as_bytes(), known.settings());
+        let client = client("192.0.2.7");
+        let after = Request::read(&known, settings, &client, bytes, bytes.len(), before);
+        assert!(after.is_none());
     }
 }

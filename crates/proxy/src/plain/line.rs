@@ -150,7 +150,7 @@ impl Line {
             Measured::Whole { head, end } => {
                 self.activity.head_passed();
                 let familiar = std::mem::take(&mut self.measurer).into_familiar();
-                match Request::read(worker, client, &read[..end], head, familiar) {
+                match Request::read(worker, settings, client, &read[..end], head, familiar) {
                     Some(request) => {
                         self.pending.extend_from_slice(&read[end..]);
                         Some(Next::Request(request))

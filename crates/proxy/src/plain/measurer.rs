@@ -12,8 +12,10 @@ pub(crate) struct Measurer {
     known: Option<Known>,
 }
 
+/// A request whose head is there.
 #[derive(Debug)]
 struct Known {
+    /// Its head, if it has come before.
     familiar: Option<Rc<Familiar>>,
     head: usize,
     rest: Rest,
@@ -74,9 +76,7 @@ impl Measurer {
             Some(_) | None => Measured::Other,
         }
     }
-}
 
-impl Measurer {
     /// Returns what was known of the head of the request that has been measured.
     pub(crate) fn into_familiar(self) -> Option<Rc<Familiar>> {
         self.known?.familiar

@@ -44,8 +44,9 @@ pub(crate) struct Plain {
     method: Method,
     /// Where the target stands in the head as Sentry gets it.
     target: Range<usize>,
-    /// Where `asked_host` stands is told for the head as it came.
-    passed: Passed,
+    /// Where the fields begin in the head as it came.
+    pub(crate) lines: usize,
+    pub(crate) passed: Passed,
 }
 
 impl Plain {
@@ -72,24 +73,13 @@ impl Plain {
         out.extend_from_slice(route.target.as_deref().unwrap_or(target).as_bytes());
         let target = start..out.len();
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        let mut passed = kept(settings, client).pass(lines, upstream.host(), out)?;
-        let before = head.len() - lines.len();
-        passed.asked_host = before + passed.asked_host.start..before + passed.asked_host.end;
         Some(Plain {
             endpoint: route.endpoint,
             method,
             target,
-            passed,
+            lines: head.len() - lines.len(),
+            passed: kept(settings, client).pass(lines, upstream.host(), out)?,
         })
-    }
-
-    /// Returns whether Sentry's head tells who sent it: then it is no other client's.
-    pub(crate) fn names_clients(&self) -> bool {
-        self.passed.claimed.address
-    }
-
-    pub(crate) fn is_chunked(&self) -> bool {
-        self.passed.seen.is_chunked
     }
 }
 
@@ -97,12 +87,12 @@ impl Request {
     /// Makes a whole request ready for Sentry, of whose head something may be known; `None` when it is not plain after all.
     pub(crate) fn read(
         worker: &Worker,
+        settings: Rc<Settings>,
         client: &Client,
         bytes: &[u8],
         head: usize,
         familiar: Option<Rc<Familiar>>,
     ) -> Option<Request> {
-        let settings = worker.settings();
         let (head, body) = bytes.split_at(head);
         let forward = &settings.config().forward;
         let is_small = body.len() <= forward.buffer && body.len() as u64 <= forward.max_body;
@@ -120,8 +110,7 @@ impl Request {
                 plain
             }
         };
-        let passed = plain.passed;
-        kept(&settings, client).finish(&head[passed.asked_host], passed.claimed, &mut out);
+        kept(&settings, client).finish(&head[plain.lines..], &plain.passed, &mut out);
         let body_start = out.len();
         out.extend_from_slice(body);
         Some(Request {
@@ -131,7 +120,7 @@ impl Request {
             bytes: out.into(),
             body: body_start,
             target: plain.target,
-            seen: passed.seen,
+            seen: plain.passed.seen,
             started: Instant::now(),
             settings,
             _held: held,

@@ -27,12 +27,12 @@ struct Idle {
 
 /// A connection that carries one request.
 #[derive(Debug)]
-pub(crate) struct Link {
+struct Link {
     stream: Stream,
     /// What was read and not yet passed on.
-    pub(crate) read: Vec<u8>,
+    read: Vec<u8>,
     /// The head of the last answer.
-    pub(crate) head: Head,
+    head: Head,
     /// Bytes of the request that have been written.
     written: usize,
     is_flushed: bool,
